@@ -1,0 +1,289 @@
+"""The nouns: what exists in the world, in the words of the glossary. Pure values, no behaviour that needs a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+Document: TypeAlias = Mapping[str, Any]
+"""A JSON object. Definitions (a release's file, `${NAME}` not yet filled in) travel as such."""
+
+
+class Colour(StrEnum):
+    """A place. Which of the two is active is a role, not a colour."""
+
+    BLUE = "blue"
+    GREEN = "green"
+
+    @property
+    def other(self) -> Colour:
+        return Colour.GREEN if self is Colour.BLUE else Colour.BLUE
+
+
+class Role(StrEnum):
+    ACTIVE = "active"
+    IDLE = "idle"
+
+
+class Health(StrEnum):
+    """Health has four answers; UNKNOWN is neither of the others."""
+
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    STARTING = "starting"
+    UNKNOWN = "unknown"
+
+
+class Verdict(StrEnum):
+    PASS = "pass"
+    FAIL = "fail"
+    WAIT = "wait"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """Where a replica listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One replica of one process. `routed`: users' traffic goes to it; else it works in the background."""
+
+    process: str
+    replica: int
+    health: Health
+    endpoint: Endpoint | None = None
+    routed: bool = True
+    detail: str = ""
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSpec:
+    """What an environment shall run. The same spec applied again changes nothing.
+
+    `sweep`: nothing is routed to what an earlier supervisor left behind, so its verified remains may be ended.
+    """
+
+    release: str
+    version: str
+    artefact: str
+    role: Role
+    definition: Document
+    sweep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentStatus:
+    """What a colour runs now. `release` None: nothing of ours. `failed`: why it can never become ready ("" if it may).
+
+    `role` is the role that its members hold now, None while they are being changed.
+    `leftovers`: endpoints of verified replicas that no supervisor watches any more, and that may still have traffic.
+    """
+
+    colour: Colour
+    release: str | None = None
+    version: str | None = None
+    role: Role | None = None
+    members: tuple[Member, ...] = ()
+    leftovers: tuple[Endpoint, ...] = ()
+    failed: str = ""
+    detail: str = ""
+
+    @property
+    def present(self) -> bool:
+        return self.release is not None
+
+    @property
+    def ready(self) -> bool:
+        return (
+            self.present
+            and self.role is not None
+            and bool(self.members)
+            and all(m.health is Health.HEALTHY for m in self.members)
+        )
+
+    @property
+    def serving(self) -> bool:
+        """At least one routed replica is healthy: it can take traffic, though perhaps not well."""
+        return any(m.routed and m.health is Health.HEALTHY for m in self.members)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where users' traffic may go, healthy or not (the router checks health itself)."""
+        return tuple(sorted(m.endpoint for m in self.members if m.routed and m.endpoint))
+
+
+class Making(StrEnum):
+    ABSENT = "absent"
+    MAKING = "making"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ArtefactSpec:
+    release: str
+    version: str
+    definition: Document
+
+
+@dataclass(frozen=True, slots=True)
+class ArtefactStatus:
+    """`reference` names the finished artefact for the environment (a folder, a digest); "" until READY."""
+
+    state: Making
+    reference: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Shares of users' traffic in whole percent; they sum to 100, or to 0 when nothing is routed."""
+
+    blue: int
+    green: int
+
+    @classmethod
+    def all_to(cls, colour: Colour) -> Split:
+        return cls(100, 0) if colour is Colour.BLUE else cls(0, 100)
+
+    @classmethod
+    def share(cls, colour: Colour, percent: int) -> Split:
+        return cls(percent, 100 - percent) if colour is Colour.BLUE else cls(100 - percent, percent)
+
+    @classmethod
+    def none(cls) -> Split:
+        return cls(0, 0)
+
+    def of(self, colour: Colour) -> int:
+        return self.blue if colour is Colour.BLUE else self.green
+
+    def __str__(self) -> str:
+        return f"blue {self.blue} · green {self.green}"
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A colour as the router knows it."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+    version: str = ""
+    release: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingSpec:
+    """The whole of what the router shall do, never a part. `test`: the colour that the test route reaches."""
+
+    split: Split
+    blue: Backend = Backend()
+    green: Backend = Backend()
+    test: Colour | None = None
+
+    def backend(self, colour: Colour) -> Backend:
+        return self.blue if colour is Colour.BLUE else self.green
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """What the router was told (by its own files or API) and what is live in the data plane.
+
+    `told` None: it was never told anything of ours, or what it was told cannot be read (`detail` says which).
+    `live` None: the data plane cannot be seen. `holding`: requests and connections that still hold a colour.
+    `revision`: changes with everything that is told. `epoch`: of the lease under which it was told.
+    """
+
+    running: bool
+    told: RoutingSpec | None = None
+    live: Split | None = None
+    live_revision: str = ""
+    revision: str = ""
+    epoch: int = 0
+    holding: Mapping[Colour, int] = field(default_factory=dict)
+    settles_at: float | None = None
+    detail: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """What was told is what serves."""
+        return (
+            self.running
+            and self.told is not None
+            and self.live == self.told.split
+            and self.live_revision == self.revision
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An opinion. WAIT: ask again after `again_after` seconds, giving `memo` back. `evidence`: lines for a person."""
+
+    verdict: Verdict
+    reason: str = ""
+    again_after: float = 0.0
+    memo: Document | None = None
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a check is asked about. `url`, asked with `headers`, reaches this colour only. `variables` fill `{name}`.
+    """
+
+    release: str
+    version: str
+    colour: Colour
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Counters of users' requests to one colour since the router started, never of test traffic.
+
+    `errors`: answers 5xx, and requests that got no answer. `latency`: (upper bound in ms, requests at most that slow),
+    cumulative and ascending, the last bound infinite.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    statuses: Mapping[str, int] = field(default_factory=dict)
+    latency: tuple[tuple[float, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """`incarnation` changes when the counters began anew: a reset is not a drop. `at`: seconds on a steady clock."""
+
+    at: float
+    incarnation: str
+    blue: Figures = Figures()
+    green: Figures = Figures()
+
+    def of(self, colour: Colour) -> Figures:
+        return self.blue if colour is Colour.BLUE else self.green
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a person may want to be told. `id` is the same at every delivery."""
+
+    id: str
+    kind: str
+    service: str
+    at: float
+    release: str
+    version: str
+    text: str
+    facts: Document = field(default_factory=dict)

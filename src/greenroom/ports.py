@@ -1,0 +1,266 @@
+"""Every seam in one file: what Greenroom needs from the world, as protocols with their promises.
+
+All methods are synchronous and idempotent. None waits for the world to follow, none retries, none remembers:
+`apply` returns when the request is accepted, readiness is seen by the next look, and memory goes out as `memo` and
+comes back. Every method returns within a few seconds. They raise only `PortError`s: `Temporary` (it did not happen),
+`Permanent` (it never will), `Uncertain` (it may have happened).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from greenroom.domain.model import (
+    ArtefactSpec,
+    ArtefactStatus,
+    Case,
+    Colour,
+    Document,
+    EnvironmentSpec,
+    EnvironmentStatus,
+    Event,
+    Finding,
+    Measurement,
+    Routing,
+    RoutingSpec,
+)
+from greenroom.domain.records import Entry, Record
+
+
+class Capability(StrEnum):
+    """What an adapter can do beyond its port's minimum: data on the class, checked when the file is loaded."""
+
+    WEIGHTS = "weights"
+    TEST_ROUTE = "test_route"
+    DRAIN = "drain"
+    MEASUREMENTS = "measurements"
+    LATENCY = "latency"
+    ROLES = "roles"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionKey:
+    """Names one action, the same after a crash. `epoch` fences: who holds an older lease must not act."""
+
+    release: str
+    phase: str
+    step: int
+    verb: str
+    target: str
+    generation: int
+    epoch: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.release}/{self.phase}/{self.step}/{self.verb}/{self.target}/{self.generation}"
+
+
+class Artefact(Protocol):
+    """Makes what a release consists of, once; afterwards it never changes."""
+
+    def observe(self, spec: ArtefactSpec) -> ArtefactStatus: ...
+
+    def apply(self, spec: ArtefactSpec, key: ActionKey) -> None:
+        """Begin to make it (work goes on in the background); nothing if it is made or being made."""
+
+    def remove(self, release: str, key: ActionKey) -> None:
+        """Forget it; nothing if it is not there."""
+
+
+class Environment(Protocol):
+    capabilities: ClassVar[frozenset[Capability]]
+
+    def observe(self, colour: Colour) -> EnvironmentStatus: ...
+
+    def apply(self, colour: Colour, spec: EnvironmentSpec, key: ActionKey) -> None:
+        """Run this, and only this, there. A changed role alone restarts nothing that serves."""
+
+    def remove(self, colour: Colour, key: ActionKey) -> None:
+        """Stop all of it, gracefully; nothing if nothing runs."""
+
+
+class Router(Protocol):
+    capabilities: ClassVar[frozenset[Capability]]
+
+    def observe(self) -> Routing: ...
+
+    def apply(self, spec: RoutingSpec, key: ActionKey) -> None:
+        """Do all of this. Refuses (`Permanent`) a key whose epoch is older than the one it was told under last."""
+
+    def remove(self) -> None:
+        """Stop routing on purpose: `down`."""
+
+    def reach(self, test: bool = False) -> tuple[str, Mapping[str, str]]:
+        """URL and headers by which the public (or, with `test`, the test) route is asked from this machine."""
+
+
+class Check(Protocol):
+    """Gates, checks and watches: something with an opinion."""
+
+    name: str
+
+    def ask(self, case: Case, memo: Document | None) -> Finding: ...
+
+    def withdraw(self, case: Case, memo: Document | None) -> None:
+        """End what `ask` may have begun."""
+
+
+class Analyser(Protocol):
+    """Measures; `domain.assess` judges."""
+
+    capabilities: ClassVar[frozenset[Capability]]
+
+    def measure(self) -> Measurement:
+        """The counters by colour, at this moment."""
+
+
+class Notifier(Protocol):
+    name: str
+    on: frozenset[str] | None
+    """Kinds of event that it wants; None: all."""
+
+    def notify(self, event: Event) -> None:
+        """At least once; `event.id` is for de-duplication at the other end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who holds a lease. `identity` differs for each process that ever ran; `text` is for people.
+
+    `host`, `boot`, `pid`, `started` let another process on that machine see that the holder is dead.
+    """
+
+    identity: str
+    text: str
+    host: str = ""
+    boot: str = ""
+    pid: int = 0
+    started: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    owner: Owner
+    epoch: int
+    since: float
+    expires: float
+    why: str = ""
+
+
+class Journal(Protocol):
+    """One append-only log per service, and the lease over it. The store's clock counts."""
+
+    def read(self, after: int = 0) -> Sequence[Entry]: ...
+
+    def append(self, records: Sequence[Record], *, expected: int, epoch: int | None = None) -> Sequence[Entry]:
+        """All or none. `Conflict` unless the last sequence is `expected`; with `epoch`, `LeaseLost` unless it is current."""
+
+    def claim(self, owner: Owner, ttl: float, *, why: str = "", force: bool = False) -> Lease:
+        """Take or renew the lease for `ttl` seconds (0: give it back). The holder's lease is returned, ours or not.
+
+        A holder that is provably dead on this machine loses it at once, another by expiry; `force` takes it in any case.
+        A lease that changes hands gets a higher epoch.
+        """
+
+    def holder(self) -> Lease | None: ...
+
+    def now(self) -> float:
+        """The store's clock: seconds since 1970, never backwards, undisturbed by changes of the wall clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Something that a supervisor keeps running."""
+
+    name: str
+    command: tuple[str, ...]
+    directory: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """More of the environment, handed over so that no file others can read and no process list shows it."""
+    output: Path | None = None
+    user: str = ""
+    stop_signal: str = "TERM"
+    stop_timeout: float = 10.0
+    port: int = 0
+    keep: bool = False
+    """Start it again by itself with a fresh supervisor (router, engine); replicas are started by their environment."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class Life(StrEnum):
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    ORPHAN = "orphan"
+    """Verified (pid and start time) as ours, but watched by no supervisor."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramStatus:
+    program: Program
+    life: Life
+    pid: int = 0
+    since: float = 0.0
+    restarts: int = 0
+    detail: str = ""
+
+
+class Supervisor(Protocol):
+    """Keeps programs running, outlives the command line."""
+
+    def observe(self) -> Mapping[str, ProgramStatus]:
+        """All programs by name, orphans included. Never starts anything."""
+
+    def apply(self, program: Program) -> None:
+        """Keep this running (starts the supervisor itself where it is not). A changed program is restarted."""
+
+    def remove(self, name: str) -> None:
+        """Stop it (signal, timeout, SIGKILL, the whole group) and forget it, orphan or not; returns at once."""
+
+
+class Clock(Protocol):
+    def now(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Vault(Protocol):
+    """The values of `${NAME}`, pinned per release, so that a warm version restarts with what it was released with."""
+
+    def values(self, release: str) -> Mapping[str, str]:
+        """What this release was given; `Permanent` if it is gone."""
+
+    def pin(self, release: str, values: Mapping[str, str]) -> None: ...
+
+    def forget(self, release: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a service's adapters live: handed to every adapter's factory."""
+
+    service: str
+    file: Path
+    """The configuration file; relative paths in it are relative to its folder."""
+    state: Path
+    """`.greenroom/`: everything that Greenroom keeps on this machine."""
+    supervisor: Supervisor | None = None
+    vault: Vault | None = None
+    """For adapters whose specs carry a release's definition, in which `${NAME}` is not filled in."""
+
+
+class Factory(Protocol):
+    """What an entry point names: a class with pydantic `Settings` and this constructor shape.
+
+    `settings` is an instance of the class's `Settings`; `kind` is the port it serves.
+    """
+
+    Settings: ClassVar[Any]
+
+    def __call__(self, settings: Any, place: Place) -> Any: ...
