@@ -12,7 +12,10 @@
     └── JournalError
         ├── Conflict                    somebody appended first; read again
         ├── LeaseLost                   somebody else is in charge now; stop acting
-        └── JournalUnusable       6     corrupt, of a newer Greenroom, or the disk is full
+        └── JournalUnusable       6     locked, unreadable, or the disk is full
+            ├── JournalMissing          nothing was ever recorded here
+            ├── JournalCorrupt          damaged, or not a journal at all
+            └── JournalNewer            written by a newer Greenroom
 
 An error's text names the place, the problem and the way out, and never holds a secret.
 """
@@ -80,4 +83,16 @@ class LeaseLost(JournalError):
 
 
 class JournalUnusable(JournalError):
-    """The journal cannot be read or written: corrupt, newer, read-only, disk full."""
+    """The journal cannot be read or written: corrupt, newer, read-only, locked, disk full."""
+
+
+class JournalMissing(JournalUnusable):
+    """There is no journal: nothing was ever recorded here."""
+
+
+class JournalCorrupt(JournalUnusable):
+    """The journal is damaged, or something else stands in its place."""
+
+
+class JournalNewer(JournalUnusable):
+    """A newer Greenroom wrote it: this one must not guess what it means."""

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, get_args
 
 from greenroom.domain.model import Verdict
 from greenroom.domain.phases import Phase
-from greenroom.domain.records import Entry, Finished, Judged, Moved, Outcome, Record, Requested, Started
+from greenroom.domain.records import Entry, Outcome, Record
 from greenroom.errors import JournalCorrupt, JournalNewer
 
 Upgrade: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
