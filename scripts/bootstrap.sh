@@ -87,9 +87,9 @@ fi
 
 say "installing $(grep -c '^[A-Za-z0-9]' "$lock") locked packages of $lock (the first time: a minute or two)"
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
-pip install --quiet --require-hashes --no-deps -r "$lock" || fail "the packages of $lock could not be installed" \
+pip install -qq --require-hashes --no-deps -r "$lock" || fail "the packages of $lock could not be installed" \
     "pip's own words stand above. Is the package index reachable, and its certificate known?"
 say "installing greenroom itself (editable)"
-pip install --quiet --no-deps --no-build-isolation --editable .
+pip install -qq --no-deps --no-build-isolation --editable .
 wanted "$lock" >"$(stamp "$set_name")"
 say "ready: $venv/bin/greenroom"
