@@ -15,7 +15,7 @@ private() {
     apt-get -qq -o Dir::State="$work/state" -o Dir::State::status=/var/lib/dpkg/status -o Dir::Cache="$work/cache" \
         -o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none -o Acquire::http::Timeout=20 "$@"
 }
-{ private update && cd "$work/packages" && private download "$@"; } >"$work/log" 2>&1 || {
+(private update && cd "$work/packages" && private download "$@") >"$work/log" 2>&1 || {
     sed 's/^/           apt: /' "$work/log" >&2
     exit 1
 }

@@ -32,6 +32,9 @@ if command -v flock >/dev/null 2>&1 && [ -z "${GREENROOM_BOOTSTRAP_LOCKED:-}" ];
     GREENROOM_BOOTSTRAP_LOCKED=1 exec flock "$venv.lock" "$0" "$@"
 fi
 
+# An activated .venv is never what a new one is made with.
+PATH=$(echo "$PATH" | tr : '\n' | grep -vxF "$(cd "$(dirname "$venv")" && pwd)/$(basename "$venv")/bin" | paste -sd : -)
+
 find_python() {
     for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11 python3.14 python; do
         path=$(command -v "$candidate" 2>/dev/null) || continue
