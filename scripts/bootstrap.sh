@@ -36,7 +36,11 @@ fi
 PATH=$(echo "$PATH" | tr : '\n' | grep -vxF "$(cd "$(dirname "$venv")" && pwd)/$(basename "$venv")/bin" | paste -sd : -)
 
 find_python() {
-    for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11 python3.14 python; do
+    if [ -n "${PYTHON:-}" ]; then
+        command -v "$PYTHON" && "$PYTHON" -c "$MIN" >/dev/null 2>&1
+        return
+    fi
+    for candidate in python3 python3.13 python3.12 python3.11 python3.14 python; do
         path=$(command -v "$candidate" 2>/dev/null) || continue
         "$path" -c "$MIN" >/dev/null 2>&1 && { echo "$path"; return 0; }
     done
@@ -72,7 +76,7 @@ add_pip() {
 }
 
 if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c "$MIN" 2>/dev/null || ! pip_works; then
-    python=$(find_python) || fail "no Python of 3.11 or newer was found" \
+    python=$(find_python) || fail "${PYTHON:-this machine} is no Python of 3.11 or newer, or has none" \
         "Install one (Debian, Ubuntu: apt-get install python3), or name one: PYTHON=/path/to/python3 make ..."
     say "making $venv with $("$python" --version) ($python)"
     [ ! -e "$venv" ] || [ -f "$venv/pyvenv.cfg" ] || fail "$venv is there and is no virtual environment" \
