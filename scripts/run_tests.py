@@ -2,7 +2,7 @@
 
 A pure test has one chance. A `real` test that fails is run once more, alone in a process of its own; if it passes
 then, it is named as FLAKY and does not fail the run (docs/decisions/0008 says why, and what that obliges us to).
-More than five such failures are no flakiness, and nothing is tried again.
+More such failures than SECOND_CHANCES are no flakiness, and nothing is tried again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(".test-results")
-SECOND_CHANCES = 5
+SECOND_CHANCES = 8
 BROKEN = (2, 3, 4)  # pytest: interrupted, internal error, usage error
 
 
