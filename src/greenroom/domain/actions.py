@@ -1,4 +1,8 @@
-"""What may be done to the world, as values; and what a decision is."""
+"""What may be done to the world, as values; and what a decision is.
+
+Every action asks for a state, so it may be repeated. An action that is decided again although it was done (the world
+has not followed yet) is repeated by the engine at growing intervals, and not written into the journal again.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,10 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Stop an environment. Decided only after the router was seen not to use it."""
+    """Stop an environment. Decided only after the router was seen not to use it.
+
+    For this and for `Apply` the engine looks anew at everything and decides again before it acts.
+    """
 
     colour: Colour
     verb: ClassVar[str] = "remove"
@@ -70,7 +77,11 @@ class Unroute:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask a check about the candidate; `memo` is what it gave us the last time."""
+    """Ask a check about the candidate; `memo` is what it gave us the last time.
+
+    The engine writes the answer as `Judged(release, "check:<name>", verdict, reason, memo)`, only when it changed, and
+    does not ask again before the answer's `again_after` has passed.
+    """
 
     check: str
     memo: Document | None

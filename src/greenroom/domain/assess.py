@@ -1,12 +1,12 @@
 """Is the candidate good? Judging of measurements that others made.
 
-Every rule is brought to one question: of `n` requests, were more than the allowed share `p` bad? For an error rate the bad
-ones are errors; for a quantile like p99 they are the requests slower than the limit, of which 1 % is allowed.
+Every rule is brought to one question: of `n` requests, were more than the allowed share `p` bad? For an error rate the
+bad ones are errors; for a quantile like p99 they are the requests slower than the limit, of which 1 % is allowed.
 
 During the bake a rule fails as soon as chance cannot explain what a window shows: the Chernoff bound
-`exp(-n · KL(k/n ‖ p))`, which is never below the true probability of `k` or more bad ones, falls under `SURE`. Windows of 1, 5
-and 30 seconds find what began just now, the whole bake finds what is small and lasting. At the end of the bake, the plain
-share of the whole bake is compared with the limit.
+`exp(-n · KL(k/n ‖ p))`, which is never below the true probability of `k` or more bad ones, falls under `SURE`. Windows
+of 1, 5 and 30 seconds find what began just now, the whole bake finds what is small and lasting. At the end of the bake,
+the plain share of the whole bake is compared with the limit.
 """
 
 from __future__ import annotations

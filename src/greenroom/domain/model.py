@@ -237,8 +237,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a check is asked about. `url`, asked with `headers`, reaches this colour only. `variables` fill `{name}`.
-    """
+    """What a check is asked about. `url`, asked with `headers`, reaches this colour only. `variables` fill `{name}`."""
 
     release: str
     version: str

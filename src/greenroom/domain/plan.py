@@ -1,4 +1,4 @@
-"""What a release set out to do, fixed when it was requested: the times, steps and rules of its file, as plain values."""
+"""What a release set out to do, fixed when it was requested: times, steps and rules of its file, as plain values."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Times in seconds. `ready_within`: from start to healthy. `checks` and `watches` are names, in the file's order."""
+    """Times in seconds. `ready_within`: from start to healthy. `checks`, `watches`: names, in the file's order."""
 
     steps: tuple[Step, ...] = (Step(100),)
     bake: float = 600.0

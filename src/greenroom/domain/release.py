@@ -124,10 +124,11 @@ class Release:
 class Attempt:
     """What is known of one action: how often it failed, and what came of it last."""
 
-    failures: int
-    outcome: Outcome | None
-    detail: str
-    at: float
+    first: float
+    failures: int = 0
+    outcome: Outcome | None = None
+    detail: str = ""
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,7 @@ class Service:
     accept: bool = False
     restore: bool = False
     attempts: Mapping[str, Attempt] = field(default_factory=dict)
+    retired: frozenset[str] = frozenset()
 
     @property
     def running(self) -> Release | None:
@@ -167,8 +169,7 @@ class Service:
             case Started() as record:
                 return _attempted(state, record.key, None, "", entry.at)
             case Finished() as record:
-                state = _attempted(state, record.key, record.outcome, record.detail, entry.at)
-                return _finished(state, record)
+                return _attempted(state, record.key, record.outcome, record.detail, entry.at)
 
 
 def replay(entries: Iterable[Entry], start: Service | None = None) -> Service:
@@ -207,7 +208,7 @@ def _requested(state: Service, record: Requested, at: float) -> Service:
         case "resume" if state.down:
             return replace(state, down=False)
         case "retire":
-            return replace(state, warm=None)
+            return replace(state, warm=None, retired=frozenset({release.id} if release else ()))
         case "reconcile" if record.details.get("accept"):
             return replace(state, accept=True)
         case "reconcile":
@@ -259,7 +260,7 @@ def _moved(state: Service, record: Moved, at: float) -> Service:
         artefact=str(record.facts.get("artefact", release.artefact)),
         usual=figures_of(record.facts.get("baseline")) or release.usual,
     )
-    state = replace(state, release=moved, attempts={}, unseen=None)
+    state = replace(state, release=moved, attempts={}, unseen=None, accept=False)
     match record.to:
         case Phase.START:
             return replace(state, warm=None)
@@ -267,6 +268,8 @@ def _moved(state: Service, record: Moved, at: float) -> Service:
             return replace(state, warm=Warm(moved.baseline, at + moved.plan.keep_warm))
         case Phase.ROLLING_BACK:
             return replace(state, warm=None)
+        case Phase.FAILED if state.active is None:
+            return replace(state, active=moved.deployed(at))
     return state
 
 
@@ -279,6 +282,7 @@ def _judged(state: Service, record: Judged, at: float) -> Service:
         state = replace(state, unseen=judgement if record.verdict is Verdict.UNKNOWN else None)
     if record.subject == "live":
         state = _live(state, record.memo or {}, at)
+        state = replace(state, drift="", accept=False) if state.accept else state
     release = state.release
     if release is None or release.id != record.release:
         return state
@@ -316,19 +320,10 @@ def _on(state: Service, colour: Colour, at: float) -> Deployed | None:
 
 def _attempted(state: Service, key: str, outcome: Outcome | None, detail: str, at: float) -> Service:
     """Failures are counted from `Finished`, never from `Started`: a crash is not a failure."""
-    before = state.attempts.get(key, Attempt(0, None, "", at))
+    before = state.attempts.get(key, Attempt(at))
     failed = outcome is not None and outcome is not Outcome.DONE
     if outcome is None:
         after = replace(before, at=at)
     else:
-        after = Attempt(before.failures + 1 if failed else 0, outcome, detail, at)
+        after = Attempt(before.first, before.failures + 1 if failed else 0, outcome, detail, at)
     return replace(state, attempts={**state.attempts, key: after})
-
-
-def _finished(state: Service, record: Finished) -> Service:
-    if record.verb == "apply" and record.outcome is Outcome.PERMANENT and state.running:
-        release = state.running
-        if record.key.startswith(f"{release.id}/"):
-            judged = {**release.judged, "candidate": Judgement(Verdict.FAIL, record.detail, 0.0)}
-            return replace(state, release=replace(release, judged=judged))
-    return state

@@ -1,0 +1,56 @@
+"""The two ways back: `aborting` before users' traffic moved, `rolling_back` after. Other goals, not lists of undo steps."""
+
+from __future__ import annotations
+
+from greenroom.domain.actions import Decision, Do, Move, Wait, Withdraw
+from greenroom.domain.model import Role, Split, Verdict
+from greenroom.domain.phases import Phase
+from greenroom.domain.records import Moved
+from greenroom.domain.release import Release
+from greenroom.domain.routes import Scene, maintain, observed, role_now, routing_spec, tell, vacate
+
+
+def aborting(scene: Scene, release: Release) -> Decision:
+    for name in release.plan.checks:
+        found = release.judgement(f"check:{name}")
+        done = any(f"/withdraw/{name}/" in key and a.outcome for key, a in scene.service.attempts.items())
+        if found is not None and found.verdict is Verdict.WAIT and not done:
+            return Do(Withdraw(name, found.memo), f"end check {name}")
+    if release.baseline is not None and (step := maintain(scene, release.baseline, Role.ACTIVE)):
+        return step
+    told = scene.told
+    if told is not None and told.test is not None:
+        return tell(scene, routing_spec(scene, told.split), "close the test route") or Wait("the test route closes")
+    if not release.plan.keep and (step := vacate(scene, release.colour, 0.0, "remove the candidate")):
+        return step
+    return Move(Moved(release.id, Phase.ABORTED, release.failure))
+
+
+def rolling_back(scene: Scene, release: Release) -> Decision:
+    """Traffic first. Only to what serves: where the baseline is gone it is started again, and then gets the traffic."""
+    baseline = release.baseline
+    assert baseline is not None
+    if scene.service.accept:
+        return Move(Moved(release.id, Phase.FAILED, "the route was accepted as it is"))
+    if release.live_since is None:
+        status = scene.environment(baseline.colour)
+        if status is None:
+            return Wait(f"{baseline.colour} cannot be seen")
+        if not status.serving:
+            return maintain(scene, baseline, status.role or Role.IDLE) or Wait(
+                f"the baseline is not ready: {status.detail}"
+            )
+        split = Split.all_to(baseline.colour)
+        return tell(scene, routing_spec(scene, split), f"traffic back to {baseline.colour}") or observed(release, split)
+    for deployed in (release.deployed(scene.now), baseline):
+        seen = scene.environment(deployed.colour)
+        gone = deployed.colour is release.colour and seen is not None and seen.release != release.id
+        role = role_now(scene, release, deployed.colour)
+        if not gone and role is not None and (step := maintain(scene, deployed, role)):
+            return step
+        if not gone and seen is not None and seen.present and seen.role is not role:
+            return Wait(f"{deployed.colour} is becoming {role}")
+    status = scene.environment(baseline.colour)
+    if status is None or status.role is not Role.ACTIVE:
+        return Wait(f"{baseline.version} takes its work back")
+    return Move(Moved(release.id, Phase.ROLLED_BACK, release.failure, release.step))

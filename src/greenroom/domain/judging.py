@@ -1,0 +1,75 @@
+"""Whether the candidate must go back: its health, the watches, and the analysis. Unknown is neither yes nor no."""
+
+from __future__ import annotations
+
+from greenroom.domain.actions import Note
+from greenroom.domain.assess import judge
+from greenroom.domain.model import Figures, Finding, Verdict
+from greenroom.domain.observation import Need
+from greenroom.domain.phases import Phase
+from greenroom.domain.records import Judged
+from greenroom.domain.release import Release
+from greenroom.domain.routes import Scene
+
+GRACE = 10.0
+"""Seconds that a candidate with traffic may be less than wholly healthy (a replica restarts) before it goes back."""
+
+IN_A_ROW = 2
+"""Failures of a watch, one after the other, that count."""
+
+
+def note_candidate(scene: Scene, release: Release) -> Note | None:
+    """The candidate lost or regained its health: written down once, because the time counts."""
+    status = scene.environment(release.colour)
+    if status is None:
+        return None
+    before = release.judgement("candidate")
+    waiting = before is not None and before.verdict is Verdict.WAIT
+    if not status.ready and not waiting:
+        return Note(Judged(release.id, "candidate", Verdict.WAIT, status.detail or "not every replica is healthy"))
+    if status.ready and waiting:
+        return Note(Judged(release.id, "candidate", Verdict.PASS, "every replica is healthy"))
+    return None
+
+
+def failing(scene: Scene, release: Release) -> str:
+    """Why the candidate must go back now; "" if it need not."""
+    status = scene.environment(release.colour)
+    before = release.judgement("candidate")
+    exposed = release.live_since is not None or release.step > 0
+    if status is not None and status.failed:
+        return status.failed
+    if status is not None and not status.serving and exposed:
+        return f"no replica of {release.version} is healthy: {status.detail}"
+    if before is not None and before.verdict is Verdict.FAIL:
+        return before.reason
+    if before is not None and before.verdict is Verdict.WAIT and release.paused is None:
+        patience = release.plan.ready_within if release.phase is Phase.SHIFT else GRACE
+        if status is not None and not status.ready and scene.now > before.at + patience:
+            return f"not healthy for {patience:g} s: {status.detail}"
+    if not exposed:
+        return ""
+    for name in release.plan.watches:
+        watched = scene.seen.watches.get(name)
+        if watched is not None and watched.failures >= IN_A_ROW:
+            return f"{name}: {watched.finding.reason}"
+    found = judge(release.plan.rules, scene.seen.history, release.colour, usual(scene, release), final=False)
+    return found.reason if found.verdict is Verdict.FAIL else ""
+
+
+def usual(scene: Scene, release: Release) -> Figures | None:
+    """What the analysis compares with: the baseline beside it, or, at 100 %, the baseline's last window before."""
+    if release.baseline is None:
+        return None
+    if not release.whole:
+        return scene.seen.history.window(release.baseline.colour, 30.0)
+    return release.usual
+
+
+def outcome(scene: Scene, release: Release) -> Finding:
+    """The verdict at the end of a step or of the bake."""
+    if not release.plan.rules:
+        return Finding(Verdict.PASS)
+    if Need.MEASUREMENT in scene.seen.unseen:
+        return Finding(Verdict.UNKNOWN, f"the analysis sees nothing: {scene.seen.unseen[Need.MEASUREMENT]}")
+    return judge(release.plan.rules, scene.seen.history, release.colour, usual(scene, release), final=True)

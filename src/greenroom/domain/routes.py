@@ -1,0 +1,186 @@
+"""What the router shall be told, what it should show, and whether a colour may be stopped: questions on one look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from greenroom.domain.actions import Apply, Decision, Do, Remove, Route, Wait
+from greenroom.domain.model import Backend, Colour, EnvironmentStatus, Role, Routing, RoutingSpec, Split
+from greenroom.domain.observation import Seen
+from greenroom.domain.phases import Phase
+from greenroom.domain.release import Deployed, Release, Service
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All that one decision may know."""
+
+    service: Service
+    seen: Seen
+    now: float
+
+    @property
+    def routing(self) -> Routing | None:
+        return self.seen.routing
+
+    @property
+    def told(self) -> RoutingSpec | None:
+        return self.seen.routing.told if self.seen.routing else None
+
+    @property
+    def settled(self) -> bool:
+        return self.seen.routing is not None and self.seen.routing.settled
+
+    def environment(self, colour: Colour) -> EnvironmentStatus | None:
+        return self.seen.environment(colour)
+
+
+def expected(service: Service) -> tuple[Split, ...]:
+    """The splits that the router may show now without anybody else having told it; empty: any."""
+    release = service.running
+    if release is None or release.phase in (Phase.BUILD, Phase.START, Phase.CHECKS, Phase.ABORTING):
+        return (Split.all_to(service.active.colour),) if service.active else (Split.none(),)
+    if release.phase is Phase.ROLLING_BACK:
+        back = release.baseline
+        return (Split.all_to(back.colour),) if back and release.live_since is not None else ()
+    if release.live_since is not None:
+        return (release.split(),)
+    return (release.split(release.step - 1), release.split())
+
+
+def drift(scene: Scene) -> str:
+    """Why the route is not ours any more; "" where it is, or where that cannot be seen."""
+    routing = scene.routing
+    allowed = expected(scene.service)
+    if routing is None or not allowed:
+        return ""
+    if routing.told is None:
+        known = scene.service.active is not None and (routing.running or routing.detail)
+        return f"what the router was told cannot be read: {routing.detail or 'nothing of ours'}" if known else ""
+    if routing.told.split in allowed:
+        return ""
+    return f"the router was told {routing.told.split} by somebody else, expected {allowed[-1]}"
+
+
+def backend(scene: Scene, colour: Colour, split: Split) -> Backend:
+    """A colour's endpoints: what is ready now, else what the router already knows of the same release."""
+    status = scene.environment(colour)
+    known = scene.told.backend(colour) if scene.told else Backend()
+    if status is not None and status.present and status.ready:
+        return Backend(status.endpoints, status.version or "", status.release or "")
+    if status is None or split.of(colour) > 0 or known.release == status.release:
+        if known.endpoints:
+            return known
+        if status is not None and status.serving:
+            return Backend(status.endpoints, status.version or "", status.release or "")
+    return Backend()
+
+
+def routing_spec(
+    scene: Scene, split: Split, *, test: Colour | None = None, without: Colour | None = None
+) -> RoutingSpec:
+    """The whole of what to tell the router. `without`: leave this colour out, nothing shall reach it."""
+    blue = Backend() if without is Colour.BLUE else backend(scene, Colour.BLUE, split)
+    green = Backend() if without is Colour.GREEN else backend(scene, Colour.GREEN, split)
+    return RoutingSpec(split, blue, green, test)
+
+
+def tell(scene: Scene, spec: RoutingSpec, why: str) -> Decision | None:
+    """Until the router was told this and serves it; None then. Never routes to a colour without endpoints."""
+    for colour in Colour:
+        if spec.split.of(colour) > 0 and not spec.backend(colour).endpoints:
+            return Wait(f"{colour} has nothing that traffic could go to yet")
+    if scene.told != spec or scene.routing is None or not scene.routing.running:
+        return Do(Route(spec), why)
+    if not scene.settled:
+        return Wait(f"the router was told {spec.split}, and serves {scene.routing.live or 'unknown'}")
+    return None
+
+
+def routed(scene: Scene, colour: Colour) -> bool | None:
+    """Does the router send anything to this colour, or may it? None: cannot be seen."""
+    routing = scene.routing
+    if routing is None:
+        return None
+    told = routing.told
+    if told is None:
+        return None if routing.running or scene.service.active else False
+    if told.split.of(colour) > 0 or told.test is colour:
+        return True
+    if not routing.running:
+        return False
+    return True if routing.live is None or routing.live.of(colour) > 0 else not routing.settled
+
+
+def vacate(scene: Scene, colour: Colour, drain: float, why: str) -> Decision | None:
+    """Until nothing runs on this colour; None then. Only what was seen to be free of traffic is stopped."""
+    status = scene.environment(colour)
+    if status is None:
+        return Wait(f"{colour} cannot be seen")
+    if not status.present and not status.leftovers and not status.members:
+        return None
+    state = routed(scene, colour)
+    if state is None:
+        return Wait(f"{colour} is kept: the router cannot be seen")
+    if state:
+        return Wait(f"{colour} is kept: the router still sends traffic to it")
+    held = scene.routing.holding.get(colour, 0) if scene.routing and scene.routing.running else 0
+    active = scene.service.active
+    freed = active.since if active is not None and active.colour is not colour else scene.now - drain
+    if held and scene.now < freed + drain:
+        return Wait(f"draining {colour}: {held} still hold it", freed + drain)
+    told = scene.told
+    if told is not None and told.backend(colour).endpoints and scene.routing and scene.routing.running:
+        return tell(
+            scene, routing_spec(scene, told.split, test=told.test, without=colour), f"take {colour} out of the router"
+        )
+    return Do(Remove(colour), why)
+
+
+def maintain(scene: Scene, deployed: Deployed, role: Role) -> Decision | None:
+    """Until this version runs on its colour in this role and nothing is left over of an earlier supervisor."""
+    colour = deployed.colour
+    status = scene.environment(colour)
+    if status is None:
+        return None
+    if status.release not in (None, deployed.release) and routed(scene, colour) is not False:
+        return Wait(f"{colour} runs {status.version}, expected {deployed.version}, and has traffic: a person must look")
+    if status.release != deployed.release or not status.members or status.role not in (None, role):
+        return Do(Apply(colour, deployed.spec(role)), f"run {deployed.version} on {colour} ({role})")
+    told = scene.told.backend(colour).endpoints if scene.told else ()
+    if status.leftovers and status.ready and scene.settled and not set(status.leftovers) & set(told):
+        return Do(Apply(colour, deployed.spec(role, sweep=True)), f"end what an earlier supervisor left on {colour}")
+    return None
+
+
+def refresh(scene: Scene, split: Split, *, test: Colour | None = None) -> Decision | None:
+    """Let the router know of new endpoints (after a restart on other ports); None where it does."""
+    for colour in Colour:
+        status = scene.environment(colour)
+        if split.of(colour) > 0 and (status is None or not (status.ready or status.serving)):
+            return None
+    return tell(scene, routing_spec(scene, split, test=test), "the router learns the present endpoints")
+
+
+def role_now(scene: Scene, release: Release, colour: Colour) -> Role | None:
+    """The role that a colour shall hold now. Workers follow the traffic: the old ones end before the new ones start."""
+    baseline = release.baseline
+    if release.phase is Phase.ROLLING_BACK and release.live_since is None:
+        return None
+    forward = release.phase in (Phase.SHIFT, Phase.BAKE) and release.live_since is not None and release.whole
+    winner = release.colour if forward or (baseline is None and release.phase is Phase.BAKE) else None
+    if winner is None and baseline is not None:
+        winner = baseline.colour
+    if colour is not winner:
+        return Role.IDLE
+    loser = scene.environment(colour.other)
+    free = loser is None or not loser.present or loser.role is Role.IDLE
+    status = scene.environment(colour)
+    held = status is not None and status.role is Role.ACTIVE
+    return Role.ACTIVE if free or held else Role.IDLE
+
+
+def observed(release: Release, split: Split) -> Note:
+    """The router was seen to serve this."""
+    memo = {"blue": split.blue, "green": split.green, "step": release.step}
+    return Note(Judged(release.id, "live", Verdict.PASS, f"observed at the router: {split}", memo))

@@ -1,0 +1,88 @@
+"""When no release runs: what is live stays up, what is warm stays warm until its time, what nobody needs is removed."""
+
+from __future__ import annotations
+
+from greenroom.domain.actions import Decision, Do, Move, Note, Remove, Unroute, Wait
+from greenroom.domain.model import Colour, Role, Split, Verdict
+from greenroom.domain.phases import Phase
+from greenroom.domain.records import Judged, Moved
+from greenroom.domain.release import Service
+from greenroom.domain.routes import Scene, drift, maintain, refresh, routing_spec, tell, vacate
+
+
+def upkeep(scene: Scene) -> Decision:
+    """The steady state: the active colour serves, the idle one is warm or absent."""
+    service, now = scene.service, scene.now
+    release = service.release
+    if release is not None and release.going_back and release.phase is Phase.SUCCEEDED and service.warm_at(now):
+        return Move(Moved(release.id, Phase.ROLLING_BACK, release.going_back, release.step))
+    if service.accept and service.drift:
+        return _accept(scene)
+    active = service.active
+    if active is None:
+        return _empty(scene)
+    if step := maintain(scene, active, Role.ACTIVE):
+        return step
+    split = Split.all_to(active.colour)
+    if service.drift and not service.restore:
+        return Wait(f"drifted: {service.drift}; `greenroom reconcile` puts it back, `reconcile --accept` takes it over")
+    if service.drift:
+        if not drift(scene):
+            return Note(Judged("", "route", Verdict.PASS, "the route was put back"))
+        return tell(scene, routing_spec(scene, split), "put the route back") or Wait("the route is back")
+    if step := refresh(scene, split):
+        return step
+    return _idle(scene, active.colour.other, active.plan.drain)
+
+
+def _idle(scene: Scene, colour: Colour, drain: float) -> Decision:
+    warm = scene.service.warm_at(scene.now)
+    if warm is not None and warm.deployed.colour is colour:
+        return maintain(scene, warm.deployed, Role.IDLE) or Wait("in sync", warm.until)
+    if not kept(scene.service) and (step := vacate(scene, colour, drain, "nobody needs it any more")):
+        return step
+    return Wait("in sync")
+
+
+def kept(service: Service) -> bool:
+    """The candidate that failed was asked to be kept for looking at (`--keep`), until `retire`."""
+    release = service.release
+    failed = release is not None and release.phase in (Phase.ABORTED, Phase.ROLLED_BACK)
+    return bool(failed and release and release.plan.keep and release.id not in service.retired)
+
+
+def _empty(scene: Scene) -> Decision:
+    """Nothing was ever live: what a release that was aborted left behind goes away."""
+    if not kept(scene.service):
+        for colour in Colour:
+            if step := vacate(scene, colour, 0.0, "nothing is live"):
+                return step
+    return Wait("nothing is live yet")
+
+
+def _accept(scene: Scene) -> Decision:
+    """A person said that the route of somebody else is right: what it serves is what is live."""
+    routing = scene.routing
+    live = routing.live if routing else None
+    colour = next((c for c in Colour if live is not None and live.of(c) == 100), None)
+    status = scene.environment(colour) if colour else None
+    if colour is None or live is None or status is None or not status.present:
+        return Wait("drifted: the route cannot be accepted, it does not serve one colour that Greenroom runs")
+    memo = {"blue": live.blue, "green": live.green}
+    return Note(Judged("", "live", Verdict.PASS, f"accepted: {live}", memo))
+
+
+def ending(scene: Scene) -> Decision:
+    """`down`: first the router, so that nothing is cut off behind it, then both environments."""
+    routing = scene.routing
+    if routing is None:
+        return Wait("the router cannot be seen")
+    if routing.running:
+        return Do(Unroute(), "stop the router, on purpose")
+    for colour in Colour:
+        status = scene.environment(colour)
+        if status is None:
+            return Wait(f"{colour} cannot be seen")
+        if status.present or status.leftovers:
+            return Do(Remove(colour), "down, on purpose")
+    return Wait("down")
