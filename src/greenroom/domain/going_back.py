@@ -1,4 +1,4 @@
-"""The two ways back: `aborting` before users' traffic moved, `rolling_back` after. Other goals, not lists of undo steps."""
+"""The two ways back: `aborting` before users' traffic moved, `rolling_back` after. Goals, not lists of undo steps."""
 
 from __future__ import annotations
 

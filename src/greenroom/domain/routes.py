@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenroom.domain.actions import Apply, Decision, Do, Remove, Route, Wait
-from greenroom.domain.model import Backend, Colour, EnvironmentStatus, Role, Routing, RoutingSpec, Split
+from greenroom.domain.actions import Apply, Decision, Do, Note, Remove, Route, Wait
+from greenroom.domain.model import Backend, Colour, EnvironmentStatus, Role, Routing, RoutingSpec, Split, Verdict
 from greenroom.domain.observation import Seen
 from greenroom.domain.phases import Phase
+from greenroom.domain.records import Judged
 from greenroom.domain.release import Deployed, Release, Service
 
 
