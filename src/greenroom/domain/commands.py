@@ -1,0 +1,189 @@
+"""Whether a command may be carried out in the present state; if not, why, and what can be done instead.
+
+`consider` never changes anything. What it allows is written into the journal under the sequence that was considered, so
+two commands at the same instant cannot both be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from greenroom.domain.model import Colour
+from greenroom.domain.phases import Phase
+from greenroom.domain.records import Requested
+from greenroom.domain.release import Release, Service
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Write this. `release`: the one that is to be followed to its end, "" for none."""
+
+    record: Requested
+    release: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Already:
+    """Nothing to write: it is so, or on its way. `release`: the one to follow, "" for none."""
+
+    text: str
+    release: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Refused. `exit_code` as in PRODUCT: 4 not now, 5 somebody else is releasing, 6 a person must look."""
+
+    text: str
+    hint: str
+    exit_code: int = 4
+
+
+Answer: TypeAlias = Allowed | Already | Not
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What somebody typed. `details`: the verb's own (deploy: version, plan, definition)."""
+
+    verb: str
+    by: str
+    why: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def ways_out(release: Release) -> str:
+    """What a person may type while this release runs."""
+    verbs = sorted(release.row.commands - {"pause" if release.paused is not None else "resume"})
+    typed = [f"`greenroom {verb}`" for verb in verbs]
+    return ", ".join([f"`greenroom deploy {release.version}` (follow it)", *typed])
+
+
+def consider(service: Service, command: Command, now: float) -> Answer:
+    """The answer to a command in this state, at this time (the journal's clock)."""
+    match command.verb:
+        case "deploy":
+            return _deploy(service, command)
+        case "rollback":
+            return _rollback(service, command, now)
+        case "retire":
+            return _retire(service, command, now)
+        case "reconcile":
+            return _reconcile(service, command)
+        case "down":
+            return _down(service, command)
+        case "resume" if service.down:
+            return _ask(service, command)
+        case "promote" | "pause" | "resume" | "abort":
+            return _steer(service, command)
+    raise ValueError(f"no such command: {command.verb}")
+
+
+def _ask(service: Service, command: Command, release: Release | None = None) -> Allowed:
+    name = release.id if release else ""
+    return Allowed(Requested(command.verb, command.by, command.why, name, command.details), name)
+
+
+def next_release(service: Service) -> str:
+    return f"r-{service.count + 1:04d}"
+
+
+def _deploy(service: Service, command: Command) -> Answer:
+    version = str(command.details["version"])
+    running = service.running
+    if running is not None and running.version == version and not running.going_back and _forward(running):
+        return Already(f"{running.id} releases {version} already; following it", running.id)
+    if running is not None:
+        text = f"{running.id} ({running.version}, {running.phase}) is not finished; begun by {running.by}"
+        return Not(text, f"ways out: {ways_out(running)}", 5)
+    if service.drift:
+        hint = "`greenroom reconcile` puts it back, `greenroom reconcile --accept` takes it over"
+        return Not(f"the route is not ours: {service.drift}", hint, 6)
+    active = service.active
+    if active is not None and active.version == version and not service.down:
+        return Already(f"{version} is live on {active.colour} already")
+    colour = active.colour.other if active else Colour.BLUE
+    details = {**command.details, "version": version, "colour": str(colour)}
+    name = next_release(service)
+    return Allowed(Requested("deploy", command.by, command.why, name, details), name)
+
+
+def _forward(release: Release) -> bool:
+    return release.phase not in (Phase.ABORTING, Phase.ROLLING_BACK)
+
+
+def _steer(service: Service, command: Command) -> Answer:
+    release, verb = service.running, command.verb
+    if release is None:
+        last = service.release
+        text = f"nothing to {verb}: no release runs" + (f"; the last, {last.id}, has {last.row.status}" if last else "")
+        hint = (
+            "`greenroom rollback` goes back to the version before"
+            if verb == "abort"
+            else "`greenroom status` shows what is"
+        )
+        return Not(text, hint)
+    if verb not in release.row.commands:
+        hint = f"ways out: {ways_out(release)}"
+        if verb == "abort" and "rollback" in release.row.commands:
+            hint = "traffic may have moved already; `greenroom rollback` takes it back"
+        return Not(f"{verb} is not possible in {release.phase}", hint)
+    if verb == "pause" and release.paused is not None:
+        return Already(f"{release.id} is paused already")
+    if verb == "resume" and release.paused is None:
+        return Already(f"{release.id} is not paused")
+    return _ask(service, command, release)
+
+
+def _rollback(service: Service, command: Command, now: float) -> Answer:
+    running, last = service.running, service.release
+    if running is not None and running.phase is Phase.ROLLING_BACK:
+        return Already(f"{running.id} is rolling back already; following it", running.id)
+    if running is not None:
+        if running.going_back:
+            return Already(f"{running.id} is going back already; following it", running.id)
+        if "rollback" not in running.row.commands:
+            hint = "`greenroom abort` ends it" if "abort" in running.row.commands else "wait for its end"
+            return Not(f"no traffic has moved yet: {running.id} is in {running.phase}", hint)
+        if running.baseline is None:
+            return Not("there is no version to go back to: this is the first release", "`greenroom promote`, or `down`")
+        return _ask(service, command, running)
+    warm = service.warm_at(now)
+    if last is not None and last.phase is Phase.SUCCEEDED and warm is not None:
+        return _ask(service, command, last)
+    if service.active is None:
+        return Not("nothing is live", "`greenroom deploy VERSION` releases a version")
+    before = [r.version for r in (*service.past, *([last] if last else [])) if r.version != service.active.version]
+    version = before[-1] if before else "VERSION"
+    hint = f"`greenroom deploy {version}` releases an earlier version again"
+    return Not("there is no warm version to go back to in an instant", hint)
+
+
+def _retire(service: Service, command: Command, now: float) -> Answer:
+    running = service.running
+    if running is not None:
+        return Not(f"{running.id} needs both environments", f"ways out: {ways_out(running)}")
+    if service.active is None and service.release is None:
+        return Already("nothing runs")
+    return _ask(service, command)
+
+
+def _reconcile(service: Service, command: Command) -> Answer:
+    running, accept = service.running, bool(command.details.get("accept"))
+    if accept and running is not None and running.phase is not Phase.ROLLING_BACK:
+        hint = "`promote` goes on with it, `rollback` or `abort` end it, `reconcile` puts the route back"
+        return Not(f"{running.id} is not finished", hint)
+    if not service.drift and not (running is not None and running.phase is Phase.ROLLING_BACK):
+        return Already("the route is as expected")
+    return _ask(service, command, running)
+
+
+def _down(service: Service, command: Command) -> Answer:
+    running = service.running
+    if service.down:
+        return Already("it is down already")
+    if running is not None:
+        return Not(f"{running.id} is not finished", f"ways out: {ways_out(running)}")
+    return _ask(service, command)

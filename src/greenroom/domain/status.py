@@ -1,0 +1,183 @@
+"""What a person is told about a service: documents, sentences, exit codes. The fields are PRODUCT's contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from greenroom.domain.model import Colour, EnvironmentStatus
+from greenroom.domain.observation import Seen
+from greenroom.domain.phases import Phase, Status
+from greenroom.domain.release import Deployed, Release, Service
+from greenroom.domain.routes import Scene, drift
+
+STUCK_AFTER = 60.0
+"""Seconds of not seeing what must be seen, or of a way back that does not end, after which a release is stuck."""
+
+EXIT: Mapping[Status, int] = {
+    Status.SUCCEEDED: 0,
+    Status.ROLLED_BACK: 3,
+    Status.ABORTED: 4,
+    Status.FAILED: 6,
+    Status.STUCK: 6,
+    Status.WAITING_APPROVAL: 7,
+    Status.PAUSED: 7,
+}
+"""What a command that followed a release ends with, by the release's status. Others: it still runs."""
+
+
+def status_of(service: Service, release: Release, now: float) -> Status:
+    """What the release is called now."""
+    going_back = release.phase in (Phase.ABORTING, Phase.ROLLING_BACK)
+    if release.running:
+        blind = service.unseen is not None and now > service.unseen.at + STUCK_AFTER
+        late = release.plan.drain + 2 * STUCK_AFTER
+        if blind or (going_back and now > release.since + late):
+            return Status.STUCK
+        if not going_back and (release.paused is not None or service.drift):
+            return Status.PAUSED
+        if waits_for_approval(release):
+            return Status.WAITING_APPROVAL
+    return release.row.status
+
+
+def waits_for_approval(release: Release) -> bool:
+    steps = release.plan.steps
+    at = steps[release.step] if release.step < len(steps) else None
+    shifting = release.phase is Phase.SHIFT and release.live_since is not None and not release.whole
+    return bool(shifting and at is not None and at.approval and not release.promoted)
+
+
+def sentence(service: Service, release: Release, now: float) -> str:
+    """Why the release is where it is, in one line."""
+    if release.running and service.unseen is not None:
+        return f"cannot see: {service.unseen.reason}"
+    if release.running and service.drift:
+        return service.drift
+    if release.paused is not None:
+        return f"paused in {release.phase}; `greenroom resume` goes on"
+    if waits_for_approval(release):
+        return f"waiting for approval at {release.share} %; `greenroom promote` or `greenroom rollback`"
+    trouble = [a.detail for a in service.attempts.values() if a.failures and a.detail]
+    if release.running and trouble:
+        return f"{release.why}; last trouble: {trouble[-1]}"
+    return release.failure if release.phase in (Phase.ABORTED, Phase.ROLLED_BACK, Phase.FAILED) else release.why
+
+
+def route_of(service: Service, seen: Seen | None, now: float) -> str:
+    """`in_sync`, `drifted` or `unknown`: does the route agree with the record?"""
+    routing = seen.routing if seen else None
+    if seen is None or routing is None:
+        return "unknown"
+    if drift(Scene(service, seen, now)):
+        return "drifted"
+    if service.active is None and service.running is None:
+        return "in_sync"
+    return "in_sync" if routing.settled or (service.down and not routing.running) else "unknown"
+
+
+def release_document(service: Service, release: Release, now: float) -> dict[str, Any]:
+    return {
+        "id": release.id,
+        "version": release.version,
+        "baseline": release.baseline.version if release.baseline else None,
+        "candidate": {"colour": str(release.colour), "version": release.version},
+        "stage": str(release.phase),
+        "status": str(status_of(service, release, now)),
+        "reason": sentence(service, release, now),
+        "since": release.since,
+        "begun": release.begun,
+        "ended": release.ended,
+        "by": release.by,
+        "step": release.step,
+        "until": _until(release),
+    }
+
+
+def _until(release: Release) -> float | None:
+    """When the present stage ends by itself, as far as that is known."""
+    if release.paused is not None or not release.running:
+        return None
+    if release.phase is Phase.BAKE:
+        return release.since + release.plan.bake
+    if release.phase is Phase.SHIFT and release.live_since is not None and not release.whole:
+        step = release.plan.steps[release.step]
+        return None if step.approval else release.live_since + step.hold
+    return None
+
+
+def _deployed(deployed: Deployed) -> dict[str, Any]:
+    return {
+        "colour": str(deployed.colour),
+        "version": deployed.version,
+        "since": deployed.since,
+        "release": deployed.release,
+    }
+
+
+def _state(service: Service, status: EnvironmentStatus | None, colour: Colour, now: float) -> str:
+    warm = service.warm_at(now)
+    if status is None:
+        return "unknown"
+    if not status.present:
+        return "absent"
+    if warm is not None and warm.deployed.colour is colour and status.ready:
+        return "warm"
+    if status.ready:
+        return "ready"
+    starting = service.running is not None and service.running.phase is Phase.START
+    return "starting" if starting and not status.failed else "unhealthy"
+
+
+def _members(status: EnvironmentStatus | None) -> list[dict[str, Any]]:
+    return [
+        {
+            "process": m.process,
+            "replica": m.replica,
+            "health": str(m.health),
+            "endpoint": str(m.endpoint) if m.endpoint else None,
+            "restarts": m.restarts,
+            "detail": m.detail,
+        }
+        for m in (status.members if status else ())
+    ]
+
+
+def environment_document(service: Service, seen: Seen | None, colour: Colour, now: float) -> dict[str, Any]:
+    status = seen.environment(colour) if seen else None
+    return {
+        "colour": str(colour),
+        "version": status.version if status else None,
+        "state": _state(service, status, colour, now),
+        "role": str(status.role) if status and status.role else None,
+        "members": _members(status),
+        "detail": status.detail if status else "",
+    }
+
+
+def status_document(
+    name: str, service: Service, seen: Seen | None, now: float, *, lock: Mapping[str, Any] | None, problems: list[str]
+) -> dict[str, Any]:
+    """`status --json`. `problems`: what could not be read, each a sentence with the way out."""
+    active = service.active if not service.down else None
+    routing = seen.routing if seen else None
+    live = routing.live if routing else None
+    warm = service.warm_at(now)
+    idle_colour = (service.active.colour if service.active else Colour.GREEN).other
+    release = service.release
+    return {
+        "service": name,
+        "active": _deployed(active) if active else None,
+        "idle": environment_document(service, seen, idle_colour, now),
+        "environments": {str(c): environment_document(service, seen, c, now) for c in Colour},
+        "traffic": {"blue": live.blue, "green": live.green} if live else None,
+        "holding": {str(c): routing.holding.get(c, 0) for c in Colour} if routing and routing.running else None,
+        "route": route_of(service, seen, now),
+        "drift": service.drift,
+        "release": release_document(service, release, now) if release else None,
+        "warm": {**_deployed(warm.deployed), "until": warm.until} if warm else None,
+        "lock": dict(lock) if lock else None,
+        "down": service.down,
+        "now": now,
+        "problems": problems,
+    }
