@@ -40,12 +40,14 @@ class Looker:
         self._facts: dict[Need, _Fact] = {}
         self._late: dict[Need, float] = {}
         self._glance = 0
+        self.partly = False
+        """The last look used facts of an earlier one."""
         self._release = ""
         self._history = History()
         self._watcher = Watcher(probes, clock)
 
     def forget(self) -> None:
-        """Something was done: what was seen before, or is being looked at just now, counts no more."""
+        """What was seen before, or is being looked at just now, counts no more."""
         self._facts.clear()
         self._glance += 1
 
@@ -58,7 +60,9 @@ class Looker:
             self.forget()
         wanted = needs(service)
         calls = {n: call for n in wanted if (call := _call(n, service, adapters)) is not None}
-        self._refresh({n: c for n, c in calls.items() if not self._fresh(n, wanted[n])})
+        stale = {need: call for need, call in calls.items() if not self._fresh(need, wanted[need])}
+        self.partly = len(stale) < len(calls)
+        self._refresh(stale)
         watched: Mapping[str, Watched] = {}
         if Need.WATCHES in wanted and adapters.watches:
             watched = self._watcher.look(service, adapters, now)

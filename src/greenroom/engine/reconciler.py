@@ -1,7 +1,8 @@
 """The loop of one service, one turn at a time: lease, replay, look, decide, write the intent, act, write the result.
 
 `Reconciler.step()` is one turn. It has no threads of its own and no memory that a crash could lose: what a new one
-needs is in the journal and in the world. What it remembers is only how long to hold back from what failed or changed nothing.
+needs is in the journal and in the world. What it remembers is only how long to hold back from what failed or changed
+nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from greenroom.domain.model import Finding, Verdict
 from greenroom.domain.observation import Seen, needs
 from greenroom.domain.records import Finished, Judged, Outcome, Record, Started
 from greenroom.domain.release import Service
+from greenroom.domain.replay import fold
 from greenroom.engine.act import Result, key_of, perform
 from greenroom.engine.fanout import Fan, Inline
 from greenroom.engine.lease import Keeper
@@ -35,6 +37,9 @@ REMIND = 60.0
 
 QUICKEST, SLOWEST = 0.05, 2.0
 """Seconds between two looks."""
+
+CIRCLES = 5
+"""Times a minute that the same may be done to the world without a pause."""
 
 ASKED_IN_VAIN = 5
 """Times that a check may fail to answer before that is its answer: unknown."""
@@ -73,6 +78,7 @@ class Reconciler:
         self._deciding = deciding
         self._series: dict[tuple[str, str], _Series] = {}
         self._asks: dict[str, tuple[float, float, int]] = {}
+        self._acts: dict[tuple[str, str], list[float]] = {}
         self._scope: tuple[object, ...] = ()
         self._last_written: tuple[Record, float] | None = None
         self._trouble = 0
@@ -104,15 +110,19 @@ class Reconciler:
             left = other.expires - self._journal.now() if other else 1.0
             return min(max(left, QUICKEST), 1.0)
         self._replay()
-        adapters, seen = self._look()
-        self.decision = decision = self._deciding(self.service, seen, self._journal.now())
-        match decision:
+        adapters = self._decide()
+        if isinstance(self.decision, Do) and not isinstance(self.decision.action, Ask) and self._looker.partly:
+            self._looker.forget()  # nothing is done to the world on what was seen a while ago
+            adapters = self._decide()
+        match decision := self.decision:
             case Do(action):
                 return self._do(action, adapters, lease) if adapters is not None else SLOWEST
             case Move(record) | Note(record):
                 return self._write(record, lease)
             case Wait(_, until):
                 return self._patience(until)
+            case None:
+                return SLOWEST
             case _:
                 assert_never(decision)
 
@@ -137,12 +147,16 @@ class Reconciler:
             self._series.clear()
             self._asks.clear()
 
-    def _look(self) -> tuple[Adapters | None, Seen]:
+    def _decide(self) -> Adapters | None:
+        """Look and decide. Without adapters nothing can be seen, and that is decided on."""
+        adapters: Adapters | None = None
         try:
             adapters = self._adapters_for(self.service)
+            seen = self._looker.see(self.service, adapters, self._journal.now())
         except GreenroomError as error:
-            return None, Seen(unseen=dict.fromkeys(needs(self.service), explain(error)))
-        return adapters, self._looker.see(self.service, adapters, self._journal.now())
+            seen = Seen(unseen=dict.fromkeys(needs(self.service), explain(error)))
+        self.decision = self._deciding(self.service, seen, self._journal.now())
+        return adapters
 
     def _patience(self, until: float | None) -> float:
         quickest = min(needs(self.service).values(), default=SLOWEST)
@@ -195,18 +209,27 @@ class Reconciler:
         series = self._series.get(name)
         if series is not None and (series.action != action or now > series.again_at + LONGEST_RETRY):
             series = None
-        if series is not None and now < series.again_at:
-            return min(max(series.again_at - now, QUICKEST), self._patience(None))
+        again_at = max(series.again_at if series else now, self._calm(name, now))
+        if now < again_at:
+            return min(max(again_at - now, QUICKEST), self._patience(None))
         key = key_of(action, self.service, lease.epoch)
         if series is None and str(key) not in self.service.attempts:
             self._append([Started(key.release, action.verb, str(key))], lease)
         current = self._keeper.hold(1 / 2)
         if current is None or current.epoch != lease.epoch:
             raise LeaseLost(f"another engine holds the lease; {action.verb} {action.target} is left to it")
+        self._acts.setdefault(name, []).append(now)
         result = perform(action, key, self.service, adapters)
         self._looker.forget()
         self._series[name] = self._result(action, key, result, series, lease)
         return 0.0
+
+    def _calm(self, name: tuple[str, str], now: float) -> float:
+        """When this may be done again, whatever is decided: doing and undoing in a circle becomes ever slower."""
+        times = self._acts[name] = [at for at in self._acts.get(name, ()) if now - at < REMIND]
+        if len(times) < CIRCLES:
+            return now
+        return times[-1] + float(min(FIRST_RETRY * 2 ** (len(times) - CIRCLES), LONGEST_RETRY))
 
     def _result(self, action: Action, key: ActionKey, result: Result, series: _Series | None, lease: Lease) -> _Series:
         """Write what came of it, unless it is what came of it the last time, and say when it may be tried again."""

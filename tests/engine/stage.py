@@ -1,0 +1,250 @@
+"""A stage for the engine's tests: a fake world, a journal in memory, engines that come and go, an operator.
+
+Time is the fake clock's: an hour takes milliseconds. Nothing here knows how a decision is made; it asks, waits, and
+looks at the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from greenroom.domain.assess import History  # noqa: F401  (the engine keeps measurements, the stage never does)
+from greenroom.domain.model import Colour, Finding
+from greenroom.domain.phases import Phase
+from greenroom.domain.plan import Plan, Rule, Step
+from greenroom.domain.records import Entry, Finished, Judged, Moved, Record, Requested, Started
+from greenroom.domain.release import Release, Service
+from greenroom.domain.replay import replay
+from greenroom.engine.lease import Keeper
+from greenroom.engine.reconciler import Reconciler
+from greenroom.engine.world import Adapters
+from greenroom.ports import Owner
+from greenroom.testing.clock import FakeClock
+from greenroom.testing.fakes import FakeAnalyser, FakeArtefact, FakeCheck, FakeEnvironment, FakeRouter
+from greenroom.testing.faults import Crash, Fault, Faults
+from greenroom.testing.memory import MemoryJournal
+from greenroom.testing.world import FakeWorld
+
+PLAN = Plan(
+    bake=10.0,
+    keep_warm=60.0,
+    drain=5.0,
+    ready_within=20.0,
+    build_within=60.0,
+    checks=("smoke",),
+    rules=(Rule("error_rate", max=0.01),),
+)
+STEPS = (Step(10, 3.0), Step(50, 3.0), Step(100))
+
+
+@dataclass
+class Stage:
+    """`crashes` counts the engines that died; the next one is a new process with another identity."""
+
+    lag: float = 0.0
+    lag_looks: int = 0
+    holds: float = 0.5
+    worker: bool = True
+    plan: Plan = PLAN
+    faults: Faults = field(default_factory=Faults)
+    dead_is_known: bool = True
+    deciding: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        self.clock = FakeClock()
+        self.world = FakeWorld(
+            self.clock,
+            worker=self.worker,
+            lag=self.lag,
+            lag_looks=self.lag_looks,
+            holds=self.holds,
+            drain=self.plan.drain,
+        )
+        self.dead: set[str] = set()
+        self.journal = MemoryJournal(self.clock, lambda owner: owner.identity in self.dead)
+        self.check = FakeCheck("smoke")
+        self.artefact = FakeArtefact(self.world)
+        self.environment = FakeEnvironment(self.world)
+        self.router = FakeRouter(self.world)
+        self.analyser = FakeAnalyser(self.world)
+        self.watches: dict[str, FakeCheck] = {}
+        self.faults.rival = self.rival
+        wrap = self.faults.wrap
+        self.adapters = Adapters(
+            wrap("artefact", self.artefact, "observe", "apply"),
+            wrap("environment", self.environment, "observe", "apply", "remove"),
+            wrap("router", self.router, "observe", "apply", "remove"),
+            wrap("analyser", self.analyser, "measure"),
+            {"smoke": wrap("check", self.check, "ask", "withdraw")},
+            self.watches,
+        )
+        self.engines = 0
+        self.rivals = 0
+        self.pending: list[tuple[Callable[[Stage], bool], Callable[[], None]]] = []
+        self.engine = self.new_engine()
+
+    # --- engines ----------------------------------------------------------------------------------------------
+
+    def new_engine(self) -> Reconciler:
+        self.engines += 1
+        self.owner = Owner(f"engine-{self.engines}", f"engine {self.engines}")
+        journal = self.faults.wrap("journal", self.journal, "append", "claim", journal=True)
+        more = {"deciding": self.deciding} if self.deciding else {}
+        return Reconciler("shop", journal, Keeper(journal, self.owner), lambda _: self.adapters, self.clock, **more)
+
+    def rival(self) -> None:
+        """Another engine takes the lease by force, acts not at all, and dies."""
+        self.rivals += 1
+        owner = Owner(f"rival-{self.rivals}", "a rival")
+        self.journal.claim(owner, 10.0, force=True)
+        if self.dead_is_known:
+            self.dead.add(owner.identity)
+
+    def turn(self) -> float:
+        try:
+            pause = self.engine.step()
+        except Crash:
+            if self.dead_is_known:
+                self.dead.add(self.owner.identity)
+            self.engine = self.new_engine()
+            pause = 0.3
+        for entry in self.pending[:]:
+            when, then = entry
+            if when(self):
+                self.pending.remove(entry)
+                then()
+        self._promises()
+        return pause
+
+    def run(self, seconds: float, until: Callable[[Stage], bool] = lambda _: False, turns: int = 20000) -> bool:
+        """Let the engine work for so long on the fake clock, or until something is so."""
+        end, busy = self.clock.now() + seconds, 0
+        for _ in range(turns):
+            if until(self):
+                return True
+            if self.clock.now() >= end:
+                return False
+            pause = self.turn()
+            busy = busy + 1 if pause <= 0 else 0
+            assert busy < 60, f"the engine spins: {self.engine.decision}"
+            self.clock.sleep(min(pause, max(0.0, end - self.clock.now())))
+        raise AssertionError(f"{turns} turns in {seconds} s: {self.engine.decision}")
+
+    def until_ended(self, seconds: float = 400.0) -> Release:
+        """Until the latest release has ended; `AssertionError` if it never does."""
+        self.run(seconds, lambda stage: (r := stage.service.release) is not None and not r.running)
+        release = self.service.release
+        assert release is not None
+        assert not release.running, f"{release.phase} has no end: {self.engine.decision}\n{self.story()}"
+        return release
+
+    # --- the operator -----------------------------------------------------------------------------------------
+
+    @property
+    def service(self) -> Service:
+        return replay(self.journal.read())
+
+    def request(self, command: str, **details: Any) -> None:
+        self._append(Requested(command, "ann", release=self._release(), details=details))
+
+    def deploy(self, version: str, **plan: Any) -> None:
+        state = self.service
+        changed = Plan.of({**self.plan.document(), **plan})
+        colour = state.active.colour.other if state.active else Colour.BLUE
+        details = {"version": version, "plan": changed.document(), "definition": {"v": version}, "colour": str(colour)}
+        self._append(Requested("deploy", "ann", release=f"r-{state.count + 1:04}", details=details))
+
+    def when(self, condition: Callable[[Stage], bool], then: Callable[[], None]) -> None:
+        """Once, after the turn in which this became so."""
+        self.pending.append((condition, then))
+
+    def in_phase(self, phase: Phase, version: str | None = None) -> Callable[[Stage], bool]:
+        def check(stage: Stage) -> bool:
+            release = stage.engine.service.release
+            return release is not None and release.phase is phase and version in (None, release.version)
+
+        return check
+
+    def _release(self) -> str:
+        release = self.service.release
+        return release.id if release else ""
+
+    def _append(self, record: Record) -> None:
+        self.journal.append([record], expected=len(self.journal.read()))
+
+    # --- what is asserted -------------------------------------------------------------------------------------
+
+    def _promises(self) -> None:
+        """What the journal told a person, the referee holds us to."""
+        self.world.promises.clear()
+        warm = self.engine.service.warm
+        if warm is not None and self.engine.service.running is None and not self.engine.service.down:
+            self.world.promise(warm.deployed.colour, warm.until)
+
+    def serves(self) -> str:
+        """The version that all users get, by the referee's own sight; "" if it is not one."""
+        self.world.settle()
+        live = self.world.plane.live
+        if live is None or self.world.plane.coming:
+            return ""
+        colour = next((c for c in Colour if live.split.of(c) == 100), None)
+        group = self.world.groups[colour] if colour else None
+        healthy = group is not None and group.healthy(self.clock.now())
+        return group.spec.version if group is not None and healthy else ""
+
+    def assert_sound(self, lost: float = 0.0) -> None:
+        """Nothing that must never be has been; the journal replays; its record of who is live agrees with the world."""
+        self.world.settle()
+        assert not self.world.violations, f"{self.world.violations}\n{self.story()}"
+        assert self.world.lost <= lost + 1e-6, f"{self.world.lost:.0f} requests were lost\n{self.story()}"
+        entries = self.journal.read()
+        folded = replay(entries)
+        assert folded == replay(entries[len(entries) // 2 :], replay(entries[: len(entries) // 2]))
+        active = folded.active.version if folded.active else ""
+        if not folded.drift and not folded.down:
+            assert active == self.serves(), f"the record says {active!r}, users get {self.serves()!r}\n{self.story()}"
+        self._assert_keys(entries)
+
+    def _assert_keys(self, entries: Any) -> None:
+        """A result has an intent before it; between the two, only that intent's engine may have died."""
+        begun: set[str] = set()
+        for entry in entries:
+            match entry.record:
+                case Started(key=key):
+                    begun.add(key)
+                case Finished(key=key):
+                    assert key in begun, f"{key} finished and never began\n{self.story()}"
+
+    def story(self) -> str:
+        """Journal and world side by side, for whoever has to find out."""
+        start = self.clock.started
+        lines = [(e.at - start, f"#{e.seq} {_line(e)}") for e in self.journal.read()]
+        lines += [(at, f"      ~ {text}") for at, text in self.world.audit]
+        lines.sort(key=lambda line: line[0])
+        tail = [f"{at:8.2f} {text}" for at, text in lines][-120:]
+        return "\n".join([*tail, f"faults: {self.faults.hit}", f"now {self.clock.elapsed:.2f}: {self.engine.decision}"])
+
+
+def _line(entry: Entry) -> str:
+    match entry.record:
+        case Requested(command=command):
+            return f"REQUESTED {command}"
+        case Moved(to=to, why=why, step=step):
+            return f"MOVED {to} {step}: {why}"
+        case Started(key=key):
+            return f"started {key}"
+        case Finished(key=key, outcome=outcome, detail=detail):
+            return f"finished {key} {outcome} {detail}"
+        case Judged(subject=subject, verdict=verdict, reason=reason):
+            return f"judged {subject} {verdict}: {reason}"
+
+
+def findings(*verdicts: str) -> list[Finding]:
+    from greenroom.domain.model import Verdict
+
+    return [Finding(Verdict(v), f"answer {n}", 1.0, {"n": n}) for n, v in enumerate(verdicts)]
+
+
+__all__ = ["PLAN", "STEPS", "Crash", "Fault", "Faults", "Stage", "findings"]
