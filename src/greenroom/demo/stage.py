@@ -93,10 +93,11 @@ class Stage:
         ]
 
     def remains(self) -> list[tuple[int, str]]:
-        """Processes that still carry this stage's folder in their command line or environment."""
+        """Processes of the service that still run: Greenroom's own, the router, the shop."""
+        own, shop = str(self.shop / ".greenroom"), f"SHOP_DATA={self.data}\0"
         found = []
         for pid, line in _processes():
-            if pid != os.getpid() and (str(self.folder) in line or str(self.folder) in _read(pid, "environ")):
+            if pid != os.getpid() and (own in line or str(self.file) in line or shop in _read(pid, "environ")):
                 found.append((pid, line.replace("\0", " ").strip()))
         return found
 
