@@ -69,19 +69,19 @@ def consider(service: Service, command: Command, now: float) -> Answer:
         case "rollback":
             return _rollback(service, command, now)
         case "retire":
-            return _retire(service, command, now)
+            return _retire(service, command)
         case "reconcile":
             return _reconcile(service, command)
         case "down":
             return _down(service, command)
         case "resume" if service.down:
-            return _ask(service, command)
+            return _ask(command)
         case "promote" | "pause" | "resume" | "abort":
             return _steer(service, command)
     raise ValueError(f"no such command: {command.verb}")
 
 
-def _ask(service: Service, command: Command, release: Release | None = None) -> Allowed:
+def _ask(command: Command, release: Release | None = None) -> Allowed:
     name = release.id if release else ""
     return Allowed(Requested(command.verb, command.by, command.why, name, command.details), name)
 
@@ -134,7 +134,7 @@ def _steer(service: Service, command: Command) -> Answer:
         return Already(f"{release.id} is paused already")
     if verb == "resume" and release.paused is None:
         return Already(f"{release.id} is not paused")
-    return _ask(service, command, release)
+    return _ask(command, release)
 
 
 def _rollback(service: Service, command: Command, now: float) -> Answer:
@@ -149,10 +149,10 @@ def _rollback(service: Service, command: Command, now: float) -> Answer:
             return Not(f"no traffic has moved yet: {running.id} is in {running.phase}", hint)
         if running.baseline is None:
             return Not("there is no version to go back to: this is the first release", "`greenroom promote`, or `down`")
-        return _ask(service, command, running)
+        return _ask(command, running)
     warm = service.warm_at(now)
     if last is not None and last.phase is Phase.SUCCEEDED and warm is not None:
-        return _ask(service, command, last)
+        return _ask(command, last)
     if service.active is None:
         return Not("nothing is live", "`greenroom deploy VERSION` releases a version")
     before = [r.version for r in (*service.past, *([last] if last else [])) if r.version != service.active.version]
@@ -161,13 +161,13 @@ def _rollback(service: Service, command: Command, now: float) -> Answer:
     return Not("there is no warm version to go back to in an instant", hint)
 
 
-def _retire(service: Service, command: Command, now: float) -> Answer:
+def _retire(service: Service, command: Command) -> Answer:
     running = service.running
     if running is not None:
         return Not(f"{running.id} needs both environments", f"ways out: {ways_out(running)}")
     if service.active is None and service.release is None:
         return Already("nothing runs")
-    return _ask(service, command)
+    return _ask(command)
 
 
 def _reconcile(service: Service, command: Command) -> Answer:
@@ -177,7 +177,7 @@ def _reconcile(service: Service, command: Command) -> Answer:
         return Not(f"{running.id} is not finished", hint)
     if not service.drift and not (running is not None and running.phase is Phase.ROLLING_BACK):
         return Already("the route is as expected")
-    return _ask(service, command, running)
+    return _ask(command, running)
 
 
 def _down(service: Service, command: Command) -> Answer:
@@ -186,4 +186,4 @@ def _down(service: Service, command: Command) -> Answer:
         return Already("it is down already")
     if running is not None:
         return Not(f"{running.id} is not finished", f"ways out: {ways_out(running)}")
-    return _ask(service, command)
+    return _ask(command)

@@ -48,7 +48,7 @@ def waits_for_approval(release: Release) -> bool:
     return bool(shifting and at is not None and at.approval and not release.promoted)
 
 
-def sentence(service: Service, release: Release, now: float) -> str:
+def sentence(service: Service, release: Release) -> str:
     """Why the release is where it is, in one line."""
     if release.running and service.unseen is not None:
         return f"cannot see: {service.unseen.reason}"
@@ -84,7 +84,7 @@ def release_document(service: Service, release: Release, now: float) -> dict[str
         "candidate": {"colour": str(release.colour), "version": release.version},
         "stage": str(release.phase),
         "status": str(status_of(service, release, now)),
-        "reason": sentence(service, release, now),
+        "reason": sentence(service, release),
         "since": release.since,
         "begun": release.begun,
         "ended": release.ended,
