@@ -154,13 +154,17 @@ def maintain(scene: Scene, deployed: Deployed, role: Role) -> Decision | None:
     return None
 
 
-def refresh(scene: Scene, split: Split, *, test: Colour | None = None) -> Decision | None:
+def refresh(
+    scene: Scene, split: Split, *, test: Colour | None = None, without: Colour | None = None
+) -> Decision | None:
     """Let the router know of new endpoints (after a restart on other ports); None where it does."""
     for colour in Colour:
         status = scene.environment(colour)
         if split.of(colour) > 0 and (status is None or not (status.ready or status.serving)):
             return None
-    return tell(scene, routing_spec(scene, split, test=test), "the router learns the present endpoints")
+    return tell(
+        scene, routing_spec(scene, split, test=test, without=without), "the router learns the present endpoints"
+    )
 
 
 def role_now(scene: Scene, release: Release, colour: Colour) -> Role | None:

@@ -30,9 +30,12 @@ def upkeep(scene: Scene) -> Decision:
         if not drift(scene):
             return Note(Judged("", "route", Verdict.PASS, "the route was put back"))
         return tell(scene, routing_spec(scene, split), "put the route back") or Wait("the route is back")
-    if step := refresh(scene, split):
+    idle = active.colour.other
+    warm = service.warm_at(now)
+    wanted = kept(service) or (warm is not None and warm.deployed.colour is idle)
+    if step := refresh(scene, split, without=None if wanted else idle):
         return step
-    return _idle(scene, active.colour.other, active.plan.drain)
+    return _idle(scene, idle, active.plan.drain)
 
 
 def _idle(scene: Scene, colour: Colour, drain: float) -> Decision:
