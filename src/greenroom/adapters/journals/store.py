@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -121,6 +122,10 @@ class Store:
             raise JournalMissing(f"There is no journal at {self.path}: nothing was ever recorded here.") from None
         except OSError as error:
             raise unusable(self.path, error) from error
+        if not stat.S_ISREG(found.st_mode):
+            raise JournalUnusable(
+                f"{self.path} is not a file.", hint=f"{SAFE} Something else took the journal's place."
+            )
         return found.st_dev, found.st_ino
 
     def _same(self) -> None:
