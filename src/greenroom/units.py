@@ -91,7 +91,7 @@ def _number(value: Any) -> bool:
 
 def _text(value: Any, wanted: str) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"expected {wanted}, not {value!r}")
+        raise ValueError(f"expected {wanted}, not {value!r}")  # noqa: TRY004 - pydantic collects ValueErrors
     return value.strip()
 
 

@@ -1,0 +1,296 @@
+"""The port `Supervisor` by supervisord."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from greenroom.adapters.supervisor import rpc, runfiles
+from greenroom.adapters.supervisor.folder import Folder
+from greenroom.adapters.supervisor.runfiles import Record
+from greenroom.errors import Permanent, Temporary
+from greenroom.ports import Life, Program, ProgramStatus
+
+STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL = 0, 10, 20, 30, 40, 100, 200
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.~-]*")
+_PASSED_ON = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|TZ|TMPDIR|LC_.*|XDG_RUNTIME_DIR|LD_LIBRARY_PATH|PYTHONPATH"
+    r"|SSL_CERT_.*|REQUESTS_CA_BUNDLE|(HTTP|HTTPS|ALL|NO)_PROXY|(PIP|UV|NPM_CONFIG)_.*",
+    re.IGNORECASE,
+)
+"""What programs inherit of the environment in which the supervisor is started. The rest must be in the file, or it
+would be what somebody's shell happened to hold on the day of the first release."""
+
+Infos = Mapping[str, Mapping[str, Any]]
+
+
+class Supervisord:
+    """One supervisord per service, started when the first program is applied; it outlives us.
+
+    Programs are `launcher.py`, which becomes the program by exec: one that is not found, or that somebody else's port
+    stops, is seen and tried again for ever, at most every few seconds. After the supervisor's death its programs run
+    on; a fresh one starts only those with `keep`, and those wait for their orphans to end, never twice the same.
+    `{port}` in command and environment is filled with the port that the program got: `port`, or another one if a
+    stranger has that; `observe` says which. The stop signal goes to the program, for `sh -c` to its whole group;
+    SIGKILL, and what the program leaves behind, always is the whole group.
+    """
+
+    def __init__(self, state: Path, service: str) -> None:
+        self.folder = Folder(state)
+        self.service = service
+
+    # --- the port
+
+    def observe(self) -> Mapping[str, ProgramStatus]:
+        """`Temporary` if there is a supervisor and it does not answer."""
+        infos = self.ask() or {}
+        found = {}
+        for name in sorted({*infos, *self.folder.names()}):
+            status = self._status(name, infos.get(name))
+            if status:
+                found[name] = status
+        return found
+
+    def apply(self, program: Program) -> None:
+        _check(program)
+        with self.folder.locked():
+            self.folder.down.unlink(missing_ok=True)
+            spec, old, name = _spec(program), self.folder.wanted(program.name), program.name
+            same = old is not None and old["fingerprint"] == spec["fingerprint"] and not old.get("removed")
+            infos = self.ask()
+            if same and infos is not None and name in infos:
+                if infos[name]["state"] in (STOPPED, FATAL) and not self.folder.ending(name):
+                    self.tell("startProcess", name, False, ignore=(rpc.ALREADY_STARTED,))
+                return
+            self._save(name, spec)
+            if infos is None:
+                self._start(name)
+            elif name in infos or self.folder.ending(name):
+                self._end(name)
+            else:
+                self.load(name, infos)
+
+    def remove(self, name: str) -> None:
+        if not self.folder.path.exists():
+            return
+        with self.folder.locked():
+            infos = self.ask() or {}
+            spec, record = self.folder.wanted(name), self.folder.record(name)
+            if name not in infos and not runfiles.members(record) and not self.folder.ending(name):
+                self.folder.forget(name)
+            elif not (spec and spec.get("removed") and self.folder.ending(name)):
+                self._save(name, {**(spec or {"name": name, "fingerprint": "", "keep": False}), "removed": True})
+                self._end(name)
+
+    # --- beyond the port
+
+    def running(self) -> bool:
+        """There is a supervisor (it may be about to end)."""
+        try:
+            return self.ask() is not None
+        except Temporary:
+            return True
+
+    def shutdown(self) -> None:
+        """`down`: stop everything, orphans too, and then the supervisor itself; returns at once.
+
+        It is done when `observe()` is empty and `running()` false. An `apply` meanwhile calls the second part off.
+        """
+        if not self.folder.path.exists():
+            return
+        with self.folder.locked():
+            self.folder.down.touch()
+        for name in sorted({*(self.ask() or {}), *self.folder.names()}):
+            self.remove(name)
+        self._end("")
+
+    # --- for the ender
+
+    def ask(self) -> Infos | None:
+        """What supervisord knows of its programs; None: there is no supervisord."""
+        try:
+            told = rpc.call(self.folder.socket, "supervisor.getAllProcessInfo")
+        except rpc.Dead:
+            return None
+        except rpc.Silent as error:
+            raise Temporary(str(error)) from None
+        except rpc.Fault as error:
+            raise Temporary(f"the supervisor is shutting down: {error}") from None
+        return {info["name"]: info for info in told}
+
+    def tell(self, method: str, *arguments: str | bool, ignore: tuple[int, ...] = ()) -> None:
+        try:
+            rpc.call(self.folder.socket, f"supervisor.{method}", *arguments)
+        except rpc.Fault as error:
+            if error.code not in ignore:
+                raise Temporary(f"the supervisor refused {method}: {error}") from None
+        except (rpc.Dead, rpc.Silent) as error:
+            raise Temporary(str(error)) from None
+
+    def load(self, name: str, infos: Infos) -> None:
+        """Have the running supervisor start what the program's file says. The caller holds the lock."""
+        self.folder.write_conf(self._specs({*infos, name}))
+        self.tell("reloadConfig")
+        self.tell("addProcessGroup", name, ignore=(rpc.ALREADY_ADDED,))
+
+    # --- inside
+
+    def _save(self, name: str, spec: Record) -> None:
+        try:
+            runfiles.write_json(self.folder.program(name), spec)
+        except OSError as error:
+            raise Temporary(f"{self.folder.program(name)} cannot be written: {error.strerror}") from None
+
+    def _specs(self, names: set[str]) -> dict[str, Record]:
+        found = ((name, self.folder.wanted(name)) for name in sorted(names))
+        return {name: spec for name, spec in found if spec and "command" in spec}
+
+    def _start(self, name: str) -> None:
+        """A fresh supervisord, with this program and those that are kept. The caller holds the lock."""
+        kept = {n for n in self.folder.names() if (s := self.folder.wanted(n)) and s["keep"] and not s.get("removed")}
+        for stale in set(self.folder.names()) - kept - {name}:
+            if not runfiles.members(self.folder.record(stale)) and not self.folder.ending(stale):
+                self.folder.forget(stale)
+        self.folder.make_socket_folder()
+        self.folder.write_conf(self._specs({*kept, name}))
+        command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
+        environment = {k: v for k, v in os.environ.items() if _PASSED_ON.fullmatch(k)}
+        detach(command, self.folder.path, environment)
+        end = time.monotonic() + 15.0
+        while time.monotonic() < end:
+            if self.ask() is not None:
+                return
+            time.sleep(0.02)
+        raise Temporary(f"the supervisor did not start; see {self.folder.log}")
+
+    def _end(self, name: str) -> None:
+        """An ender that stops the program, and then does what its file says by then: forget it, or start it anew."""
+        lock = runfiles.try_lock(self.folder.run(name) + ".end")
+        if lock is None:
+            return  # an ender is at work, and reads the program's file after us
+        try:
+            command = [sys.executable, "-P", "-m", "greenroom.adapters.supervisor.ender"]
+            command += [str(self.folder.path.parent), self.service, name, str(lock)]
+            detach(command, self.folder.path, dict(os.environ), lock)
+        finally:
+            os.close(lock)
+
+    def _status(self, name: str, info: Mapping[str, Any] | None) -> ProgramStatus | None:
+        spec, record = self.folder.wanted(name), self.folder.record(name)
+        program = _program(name, spec, record)
+        if info is None:
+            return self._unwatched(program, spec, record)
+        pid, state = int(info["pid"]), info["state"]
+        since, restarts, port = float(info["start"]), 0, program.port
+        noted, life, detail = self.folder.note(name)
+        current = record is not None and record["pid"] == pid and pid > 0
+        if record:
+            since, restarts = float(record["at"]), int(record["starts"]) - 1
+            port = int(record["port"]) if current or life == "guarding" else port
+        if state in (STARTING, RUNNING):
+            if noted == pid and life == "guarding" and record:
+                seen, pid = Life.RUNNING, int(record["pid"])
+            elif life == "failed" and (noted == pid or not current):
+                seen = Life.FAILED
+            elif noted == pid and life:
+                seen = Life.STARTING
+            else:
+                seen, detail = (Life.RUNNING if current else Life.STARTING), ""
+            if not detail and restarts and record:
+                detail = f"restarted {restarts} times" + (f", {record['ended']}" if record["ended"] else "")
+        else:
+            seen = {STOPPING: Life.STOPPING, STOPPED: Life.STOPPED, EXITED: Life.STARTING}.get(state, Life.FAILED)
+            detail = str(info["spawnerr"]) if seen is Life.FAILED else ""
+        if spec and spec.get("removed") and self.folder.ending(name):
+            seen = Life.STOPPING
+        return ProgramStatus(replace(program, port=port), seen, pid, since, max(0, restarts), detail)
+
+    def _unwatched(self, program: Program, spec: Record | None, record: Record | None) -> ProgramStatus | None:
+        """No supervisor knows it: an orphan, or a stale file. A program that is to be kept is told as stopped."""
+        left = runfiles.members(record)
+        if record and left:
+            going = bool(spec and spec.get("removed")) and self.folder.ending(program.name)
+            life = Life.STOPPING if going else Life.ORPHAN
+            leader = int(record["pid"]) if runfiles.alive(record) else left[0]
+            known = replace(program, port=int(record["port"]))
+            return ProgramStatus(known, life, leader, float(record["at"]), max(0, int(record["starts"]) - 1))
+        if spec and not spec.get("removed") and (spec["keep"] or self.folder.ending(program.name)):
+            return ProgramStatus(program, Life.STOPPED, detail="there is no supervisor that runs it")
+        return None
+
+
+def detach(command: list[str], directory: Path, environment: dict[str, str], *handles: int) -> None:
+    """Start it in a session of its own, a child of nobody here; what it says of itself goes to `starts.log`."""
+    with open(directory / "starts.log", "ab") as log:
+        if log.tell() > 1_000_000:
+            log.truncate(0)
+        subprocess.run(
+            ["/bin/sh", "-c", '"$@" & exit 0', "sh", *command],
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=handles,
+            start_new_session=True,
+            check=True,
+        )
+
+
+def _check(program: Program) -> None:
+    if not _NAME.fullmatch(program.name):
+        raise Permanent(f"{program.name!r} cannot name a program: letters, digits, '_', '.', '-' only")
+    if not program.command:
+        raise Permanent(f"{program.name} has no command")
+    with contextlib.suppress(KeyError):
+        runfiles.signal_number(program.stop_signal)
+        return
+    raise Permanent(f"{program.name}: there is no signal {program.stop_signal!r}", hint="TERM, INT, QUIT, HUP, USR1, …")
+
+
+def _spec(program: Program) -> Record:
+    document = asdict(program)
+    document["directory"] = str(program.directory)
+    document["output"] = str(program.output) if program.output else ""
+    for name in ("environment", "secrets", "labels"):
+        document[name] = dict(document[name])
+    document["command"] = list(program.command)
+    document["stop_signal"] = program.stop_signal.upper().removeprefix("SIG")
+    document["stop_group"] = program.command[0].rsplit("/", 1)[-1] == "sh" and program.command[1:2] == ("-c",)
+    text = json.dumps(document, sort_keys=True)
+    document["fingerprint"] = hashlib.sha256(text.encode()).hexdigest()
+    document["applied"] = uuid.uuid4().hex
+    return document
+
+
+def _program(name: str, spec: Record | None, record: Record | None) -> Program:
+    """As it was applied, without its secrets; of an orphan that nobody wants any more, what its run file knows."""
+    if spec is None or "command" not in spec:
+        known = record or {}
+        labels, port = known.get("labels", {}), int(known.get("port", 0))
+        return Program(name=name, command=(), directory=Path("/"), labels=labels, port=port)
+    return Program(
+        name=name,
+        command=tuple(spec["command"]),
+        directory=Path(spec["directory"]),
+        environment=spec["environment"],
+        output=Path(spec["output"]) if spec["output"] else None,
+        user=spec["user"],
+        stop_signal=spec["stop_signal"],
+        stop_timeout=spec["stop_timeout"],
+        port=spec["port"],
+        keep=spec["keep"],
+        labels=spec["labels"],
+    )
