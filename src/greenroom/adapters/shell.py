@@ -18,7 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-_WRAPPER = 'read -r go || exit; /bin/sh -c "$1" </dev/null; code=$?; echo "$code" > "$2.new" && mv -f "$2.new" "$2"'
+_WRAPPER = (
+    'read -r go || exit; : >"$2.begun"; /bin/sh -c "$1" </dev/null; code=$?; '
+    'echo "$code" >"$2.new" && mv -f "$2.new" "$2"'
+)
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -117,6 +120,11 @@ class Job:
         """Its exit code; None while there is none."""
         text = _read(self.folder / "code")
         return text if isinstance(text, int) else None
+
+    @property
+    def begun(self) -> bool:
+        """The command itself was started; else its wrapper died with us, before."""
+        return (self.folder / "code.begun").exists()
 
     def end(self, grace: float) -> None:
         """End the whole group: SIGTERM, and SIGKILL for what is left after `grace` seconds."""

@@ -139,8 +139,8 @@ class CommandCheck:
         return self._final(job, case, reason)
 
     def _lost(self, job: Job, case: Case, who: Identity) -> Finding:
-        """No exit code, no process: after a reboot it is begun again, else somebody killed it."""
-        if who.boot != boot():
+        """No exit code, no process: after a reboot, or never begun, it is started again; else somebody killed it."""
+        if who.boot != boot() or not job.begun:
             return self._start(job, case)
         return self._final(job, case, "somebody ended it: there is no exit code")
 

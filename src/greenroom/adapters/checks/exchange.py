@@ -51,7 +51,7 @@ class Asking:
         return replace(self, url=url, headers=headers, method=method, body=None)
 
     def resolve(self, location: str) -> str:
-        """The target of a redirect. To the host that was asked for by a `Host` header, it is the place that was asked."""
+        """The target of a redirect. The host that a `Host` header asked for is the place that was asked."""
         target = urljoin(self.url, location)
         if self.host and _parts(target)[1] == _bare(self.host):
             here, there = urlsplit(self.url), urlsplit(target)

@@ -162,13 +162,15 @@ class HttpCheck:
 
     def ask(self, case: Case, memo: Document | None) -> Finding:
         finding = self._concealed(case, self._once(case))
-        if isinstance(self.settings, WatchSettings):
-            return Finding(finding.verdict, finding.reason, self.settings.every, None, finding.evidence)
-        tried = _tries(memo) + 1
-        if finding.verdict is Verdict.PASS or tried > self.settings.retries:
-            return finding
-        reason = f"try {tried} of {self.settings.retries + 1}: {finding.reason}"
-        return Finding(Verdict.WAIT, reason, self.settings.retry_delay, {"tries": tried}, finding.evidence)
+        match self.settings:
+            case WatchSettings(every=every):
+                return Finding(finding.verdict, finding.reason, every, None, finding.evidence)
+            case HttpSettings(retries=retries, retry_delay=delay) if finding.verdict is not Verdict.PASS:
+                tried = _tries(memo) + 1
+                if tried <= retries:
+                    reason = f"try {tried} of {retries + 1}: {finding.reason}"
+                    return Finding(Verdict.WAIT, reason, max(delay, 0.05), {"tries": tried}, finding.evidence)
+        return finding
 
     def withdraw(self, case: Case, memo: Document | None) -> None:
         """Nothing stays behind."""

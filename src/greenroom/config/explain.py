@@ -1,0 +1,161 @@
+"""What pydantic found wrong, in the words of the file: where, what, and the nearest right thing. Never a secret."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from greenroom.config.source import Keys
+from greenroom.domain.template import conceal, secret_names
+
+_SAID = {
+    "dict_type": "should be a mapping of `key: value` lines",
+    "model_type": "should be a mapping of `key: value` lines",
+    "model_attributes_type": "should be a mapping of `key: value` lines",
+    "dataclass_type": "should be a mapping of `key: value` lines",
+    "list_type": "should be a list: begin each entry with `- `",
+    "tuple_type": "should be a list: begin each entry with `- `",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+    "int_type": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_type": "should be a number",
+    "float_parsing": "should be a number",
+    "finite_number": "should be a number",
+    "string_too_short": "is empty",
+}
+
+
+def problems(
+    error: ValidationError, model: type[BaseModel], raw: Any, secrets: Mapping[str, str]
+) -> Iterator[tuple[Keys, str]]:
+    """(path below `raw`, sentence), one for each path. `raw` is as written, `${NAME}` unfilled."""
+    found: dict[Keys, list[tuple[str, str]]] = {}
+    for one in error.errors(include_url=False, include_input=False):
+        keys = _path(raw, one["loc"], one["type"])
+        found.setdefault(keys, []).append((one["type"], _sentence(one, keys, model, raw, secrets)))
+    for keys, said in found.items():
+        deeper = any(len(other) > len(keys) and other[: len(keys)] == keys for other in found)
+        if deeper and all(kind in _SAID or kind == "string_type" for kind, _ in said):
+            continue  # the other branches of a union, of which one went further
+        own = [text for kind, text in said if kind == "value_error"] or [text for _, text in said]
+        yield keys, ", or ".join(dict.fromkeys(own))
+
+
+def known_keys(model: type[BaseModel], keys: Sequence[str | int]) -> dict[str, Any]:
+    """The keys that may stand at this path, with their schemas."""
+    schema = model.model_json_schema(by_alias=True)
+    here = [schema]
+    for key in keys:
+        here = [below for one in here for below in _below(_branches(one, schema), key)]
+    return {
+        name: part
+        for one in here
+        for branch in _branches(one, schema)
+        for name, part in branch.get("properties", {}).items()
+    }
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    return near[0] if near else ""
+
+
+def _branches(schema: Any, root: Any) -> list[dict[str, Any]]:
+    """A schema and its alternatives, references followed."""
+    if not isinstance(schema, dict):
+        return []
+    if "$ref" in schema:
+        name = str(schema["$ref"]).rpartition("/")[2]
+        return _branches(root.get("$defs", {}).get(name), root)
+    found = [schema]
+    for word in ("anyOf", "oneOf", "allOf"):
+        for one in schema.get(word, ()):
+            found.extend(_branches(one, root))
+    return found
+
+
+def _below(branches: list[dict[str, Any]], key: str | int) -> Iterator[Any]:
+    for branch in branches:
+        if isinstance(key, int):
+            yield from (branch[word] for word in ("items",) if word in branch)
+        elif key in branch.get("properties", {}):
+            yield branch["properties"][key]
+        elif isinstance(branch.get("additionalProperties"), dict):
+            yield branch["additionalProperties"]
+
+
+def _path(raw: Any, location: tuple[str | int, ...], kind: str) -> Keys:
+    """The keys of the file in pydantic's location, without the names of a union's branches."""
+    keys: list[str | int] = []
+    for index, part in enumerate(location):
+        below = isinstance(raw, Mapping) and part in raw
+        if below or (isinstance(raw, list) and isinstance(part, int) and 0 <= part < len(raw)):
+            raw = raw[part]
+        elif not (kind == "missing" and index == len(location) - 1):
+            continue
+        keys.append(part)
+    return tuple(keys)
+
+
+def value_at(raw: Any, keys: Keys) -> Any:
+    for key in keys:
+        try:
+            raw = raw[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return raw
+
+
+def _sentence(one: Any, keys: Keys, model: type[BaseModel], raw: Any, secrets: Mapping[str, str]) -> str:
+    kind: str = one["type"]
+    value = value_at(raw, keys)
+    if kind == "missing":
+        about = known_keys(model, keys[:-1]).get(str(keys[-1]), {}).get("description", "") if keys else ""
+        return "is missing" + (f" ({about.rstrip('.')})" if about else "")
+    if kind == "extra_forbidden":
+        return _unknown_key(model, keys)
+    text: str = one["msg"]
+    if kind in ("value_error", "assertion_error"):
+        return _without_secrets(text.partition(", ")[2] or text, value, secrets)
+    if kind == "string_type":
+        quotes = " (put it in quotes)" if isinstance(value, int | float) else ""
+        return f"should be text{quotes}{_not(value)}"
+    if kind in _SAID:
+        return _SAID[kind] + _not(value)
+    if kind in ("literal_error", "enum"):
+        expected = str(one.get("ctx", {}).get("expected", "something else"))
+        near = (
+            nearest(value, re.findall(r"'([^']*)'", expected)) if isinstance(value, str) and "${" not in value else ""
+        )
+        return f"should be {expected}{_not(value)}" + (f"; did you mean `{near}`?" if near else "")
+    text = re.sub(r"^Input ", "", re.sub(r", unable to parse.*", "", text))
+    return _without_secrets(text[:1].lower() + text[1:], value, secrets) + _not(value)
+
+
+def _unknown_key(model: type[BaseModel], keys: Keys) -> str:
+    names = sorted(known_keys(model, keys[:-1]))
+    near = nearest(str(keys[-1]), names) if keys else ""
+    if near:
+        return f"unknown key; did you mean `{near}`?"
+    return "unknown key" + (f"; known here: {', '.join(names)}" if names else "; nothing can stand here")
+
+
+def _not(value: Any) -> str:
+    """The value as written, where it is short and no part of it is a secret."""
+    if isinstance(value, str | int | float) and not secret_names(value):
+        text = "".join(c if c.isprintable() else " " for c in str(value))
+        return f", not `{text}`" if 0 < len(text) <= 40 else ""
+    return ""
+
+
+def _without_secrets(text: str, value: Any, secrets: Mapping[str, str]) -> str:
+    used = secret_names(value)
+    if any(0 < len(secrets.get(name, "")) < 4 and secrets[name] in text for name in used):
+        return f"the value that {', '.join('${' + name + '}' for name in used)} gives is not good here"
+    return conceal(text, {name: secrets[name] for name in used if name in secrets})

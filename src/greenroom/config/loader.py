@@ -1,0 +1,299 @@
+"""From a file to a `Loaded`: everything that a command needs to know, checked before anything is touched.
+
+Every problem is told at once, each as `greenroom.yaml:12: router.listen: what is wrong; the way out`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from greenroom import plugins
+from greenroom.config import explain
+from greenroom.config.schema import NOT_BUILT, File
+from greenroom.config.source import Keys, Source, dotted, read, service_of, show_path, state_of
+from greenroom.domain.plan import Plan
+from greenroom.domain.template import conceal, reveal, secret_names
+from greenroom.errors import UsageError
+from greenroom.ports import Capability
+
+_AT_MOST = 20
+_CREDENTIALS = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/]*@", re.IGNORECASE)
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One adapter of the file: `settings` is its class's own `Settings`, secrets filled in."""
+
+    type: str
+    name: str
+    settings: Any = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    environment: Section
+    router: Section
+    checks: tuple[Section, ...] = ()
+    watches: tuple[Section, ...] = ()
+    notifiers: tuple[Section, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A definition that is good. `document`: as written, `${NAME}` unfilled. `secrets`: the values of all of those."""
+
+    service: str
+    path: Path
+    state: Path
+    document: Mapping[str, Any]
+    secrets: Mapping[str, str] = field(repr=False)
+    plan: Plan
+    sections: Sections
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """The file, with `${NAME}` from `environ`. `UsageError` with everything that is wrong with it."""
+    source = read(path)
+    names = secret_names(source.document)
+    return _Loading(source, {name: environ[name] for name in names if name in environ}).loaded()
+
+
+def from_document(document: Mapping[str, Any], secrets: Mapping[str, str], path: Path) -> Loaded:
+    """A definition that was pinned when its release began; `path` is where its file was."""
+    return _Loading(Source(path, document), dict(secrets)).loaded()
+
+
+class _Loading:
+    def __init__(self, source: Source, secrets: Mapping[str, str]) -> None:
+        self.source = source
+        self.secrets = secrets
+        self.missing = {name: "" for name in secret_names(source.document) if name not in secrets}
+        self.problems: list[tuple[int, str]] = []
+
+    def loaded(self) -> Loaded:
+        self.variables(self.source.document, ())
+        service, state = self.named()
+        file = self.file()
+        sections = self.sections() if file else None
+        if file and sections:
+            self.agree(file, sections)
+        if self.problems or not file or not sections:
+            raise self.refusal()
+        path, document = self.source.path, self.source.document
+        return Loaded(service, path, state, document, self.secrets, _plan(file, sections), sections)
+
+    def refusal(self) -> UsageError:
+        lines = list(dict.fromkeys(text for _, text in sorted(self.problems, key=lambda problem: problem[0])))
+        if len(lines) > _AT_MOST:
+            lines = [*lines[:_AT_MOST], f"{show_path(self.source.path)}: and {len(lines) - _AT_MOST} more problems"]
+        return UsageError("\n".join(lines))
+
+    def wrong(self, keys: Keys, text: str) -> None:
+        """Nothing is said of a value that a missing variable would have filled."""
+        if not self.missing.keys() & set(secret_names(explain.value_at(self.source.document, keys))):
+            self.problems.append((self.source.line(keys), f"{self.source.place(keys)}: {text}"))
+
+    def variables(self, value: Any, keys: Keys) -> None:
+        """Say where the variables stand that are not set."""
+        if isinstance(value, Mapping):
+            for key, item in value.items():
+                self.variables(item, (*keys, key))
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                self.variables(item, (*keys, index))
+        else:
+            for name in secret_names(value):
+                if name in self.missing:
+                    text = f"${{{name}}} is not set in the environment; `export {name}=…` before the command"
+                    self.problems.append((self.source.line(keys), f"{self.source.place(keys)}: {text}"))
+
+    def named(self) -> tuple[str, Path]:
+        service, state = "", self.source.path
+        try:
+            service = service_of(self.source)
+        except UsageError as error:
+            self.problems.append((self.source.line(("service",)), error.message))
+        try:
+            state = state_of(self.source)
+        except UsageError as error:
+            self.problems.append((self.source.line(("state_dir",)), error.message))
+        return service, state
+
+    def file(self) -> File | None:
+        """The keys of the first level. A key without a value counts as left out."""
+        written = {key: value for key, value in self.source.document.items() if value is not None}
+        written.setdefault("service", "")  # told already, by `named`
+        for key in sorted(NOT_BUILT["key"] & written.keys()):
+            self.wrong((key,), "is not built yet; take it out of the file for now")
+            del written[key]
+        return self.validated(File, reveal(written, {**self.missing, **self.secrets}), written, ())
+
+    def validated(self, model: type[_Model], value: Any, raw: Any, keys: Keys) -> _Model | None:
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            for below, text in explain.problems(error, model, raw, self.secrets):
+                self.wrong((*keys, *below), text)
+        except Exception as error:  # a plug-in's own validator may do anything
+            self.wrong(
+                keys, f"its settings cannot be read: {type(error).__name__}: {conceal(str(error), self.secrets)}"
+            )
+        return None
+
+    def sections(self) -> Sections | None:
+        document = self.source.document
+        environment = self.section("environment", document.get("environment"), ("environment",), "process")
+        router = self.section("router", document.get("router") or {}, ("router",), "envoy")
+        checks = self.entries("check", "checks")
+        watches = self.entries("check", "watch")
+        notifiers = self.entries("notifier", "notify")
+        if environment is None or router is None:
+            return None
+        return Sections(environment, router, checks, watches, notifiers)
+
+    def entries(self, kind: str, key: str) -> tuple[Section, ...]:
+        """A list of sections; each gets a name of its own."""
+        found: list[Section] = []
+        taken: dict[str, Keys] = {}
+        for index, raw in enumerate(self.source.document.get(key) or ()):
+            keys = (key, index)
+            section = self.section(kind, raw, keys, "http" if key == "watch" else "", watch=key == "watch")
+            if section is None:
+                continue
+            name = self.name(raw, section.type, key, keys, taken)
+            taken[name] = keys
+            settings = section.settings
+            if "name" in type(settings).model_fields:
+                settings = settings.model_copy(update={"name": name})
+            found.append(Section(section.type, name, settings))
+        return tuple(found)
+
+    def section(self, kind: str, raw: Any, keys: Keys, default: str, *, watch: bool = False) -> Section | None:
+        if not isinstance(raw, Mapping):
+            return None  # told already, by `file`
+        name = raw.get("type", default)
+        if not name:
+            self.wrong((*keys, "type"), f"is missing; known: {', '.join(plugins.known(kind))}")
+            return None
+        found = self.adapter(kind, name, (*keys, "type"))
+        model = getattr(found, "WatchSettings" if watch else "Settings", None) if found else None
+        if model is None:
+            if found:
+                self.wrong((*keys, "type"), f"`{name}` cannot watch" if watch else f"`{name}` has no settings")
+            return None
+        rest = {key: value for key, value in raw.items() if key != "type"}
+        unfilled: frozenset[str] = getattr(model, "UNFILLED", frozenset())
+        values = {**self.missing, **self.secrets}
+        filled = {key: value if key in unfilled else reveal(value, values) for key, value in rest.items()}
+        settings = self.validated(model, filled, rest, keys)
+        return None if settings is None else Section(name, "", settings)
+
+    def adapter(self, kind: str, name: Any, keys: Keys) -> type[Any] | None:
+        if not isinstance(name, str):
+            self.wrong(keys, f"should be one of {', '.join(plugins.known(kind))}")
+        elif name in plugins.known(kind):
+            try:
+                return plugins.find(kind, name)
+            except UsageError as error:
+                self.wrong(keys, error.message + (f"; {error.hint}" if error.hint else ""))
+        elif name in NOT_BUILT.get(kind, ()):
+            self.wrong(keys, f"`{name}` is not built yet; there is: {', '.join(plugins.known(kind))}")
+        else:
+            self.wrong(keys, plugins.unknown(kind, name[:60]))
+        return None
+
+    def name(self, raw: Mapping[str, Any], type: str, key: str, keys: Keys, taken: Mapping[str, Keys]) -> str:
+        """As written, or made from what is asked; from the file as written, so that it holds no secret."""
+        written = raw.get("name")
+        if isinstance(written, str) and written:
+            if len(written) > 80 or not written.isprintable():
+                self.wrong((*keys, "name"), "a name is one line of at most 80 characters")
+            if written in taken:
+                other = dotted(taken[written])
+                self.wrong((*keys, "name"), f"`{written[:80]}` is the name of {other} already; give it another")
+            return written
+        address = next((str(raw[k]) for k in ("path", "url", "run") if isinstance(raw.get(k), str)), "")
+        name = f"{'watch:' if key == 'watch' else type + ' '}{_public(address)}".strip()
+        count = 2
+        unique = name
+        while unique in taken:
+            unique, count = f"{name} ({count})", count + 1
+        return unique
+
+    def agree(self, file: File, sections: Sections) -> None:
+        """What concerns several sections."""
+        able = self.capabilities(sections.router.type)
+        router = f"the router `{sections.router.type}`"
+        if able is not None and len(file.shift) > 1 and Capability.WEIGHTS not in able:
+            self.wrong(("shift",), f"{router} can only switch all traffic at once; leave `shift` out")
+        if able is not None and file.analysis and Capability.MEASUREMENTS not in able:
+            self.wrong(("analysis",), f"{router} counts no requests, so nothing can be analysed; leave it out")
+        for index, rule in enumerate(file.analysis or ()):
+            if able is not None and rule.metric != "error_rate" and Capability.LATENCY not in able:
+                self.wrong(("analysis", index, "metric"), f"{router} does not measure latency")
+        processes = getattr(sections.environment.settings, "processes", None)
+        if isinstance(processes, Mapping) and routed(processes) is None:
+            self.wrong(("environment", "processes"), _ROUTED)
+
+    def capabilities(self, type: str) -> frozenset[Capability] | None:
+        """Of the router and of the analyser that reads it; None if they do not say."""
+        able = getattr(plugins.find("router", type), "capabilities", None)
+        if able is None:
+            return None
+        analyser = plugins.find("analyser", type) if type in plugins.known("analyser") else None
+        return frozenset(able) | frozenset(getattr(analyser, "capabilities", ()))
+
+
+_ROUTED = (
+    "it is not clear which process gets the traffic; name it `web`, or give the others `runs: active` "
+    "if they shall run only where the traffic is"
+)
+
+
+def routed(processes: Mapping[str, Any]) -> str | None:
+    """The process that gets the traffic: `web`, else the only one without `runs: active`; None if that is nobody."""
+    if "web" in processes:
+        return "web"
+    names = [name for name, process in processes.items() if getattr(process, "runs", None) != "active"]
+    return names[0] if len(names) == 1 else None
+
+
+def _plan(file: File, sections: Sections) -> Plan:
+    environment, router = sections.environment.settings, sections.router.settings
+    usual = Plan()
+    return Plan(
+        steps=tuple(file.shift),
+        bake=file.bake,
+        keep_warm=file.keep_warm,
+        drain=float(getattr(router, "drain", usual.drain)),
+        ready_within=_ready_within(environment) or usual.ready_within,
+        build_within=float(getattr(environment, "prepare_timeout", usual.build_within)),
+        checks=tuple(section.name for section in sections.checks),
+        watches=tuple(section.name for section in sections.watches),
+        rules=file.rules,
+    )
+
+
+def _ready_within(environment: Any) -> float:
+    """The longest that a process may take to become healthy; 0 if none says."""
+    processes = getattr(environment, "processes", None)
+    health = [getattr(p, "health", None) for p in processes.values()] if isinstance(processes, Mapping) else []
+    return max((float(getattr(h, "timeout", 0.0)) for h in health if h is not None), default=0.0)
+
+
+def _public(address: str) -> str:
+    """An address or command as a name: without credentials, query and more than a line."""
+    if re.match(r"[a-z][a-z0-9+.-]*://", address, re.IGNORECASE):
+        address = re.split(r"[?#]", _CREDENTIALS.sub(r"\1", address), maxsplit=1)[0]
+    line = "".join(c for c in (address.strip().splitlines() or [""])[0] if c.isprintable())
+    return line if len(line) <= 60 else line[:59] + "…"
+
+
+__all__: Sequence[str] = ("Loaded", "Section", "Sections", "from_document", "load", "routed")
