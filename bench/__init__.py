@@ -1,0 +1,1 @@
+"""What Greenroom must reach, measured: `python -m bench [--quick] [name …]`."""
