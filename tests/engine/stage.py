@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from greenroom.domain.assess import History  # noqa: F401  (the engine keeps measurements, the stage never does)
+from greenroom.domain.commands import Allowed, Answer, Command, consider
 from greenroom.domain.model import Colour, Finding
 from greenroom.domain.phases import Phase
 from greenroom.domain.plan import Plan, Rule, Step
-from greenroom.domain.records import Entry, Finished, Judged, Moved, Record, Requested, Started
+from greenroom.domain.records import Entry, Finished, Judged, Moved, Requested, Started
 from greenroom.domain.release import Release, Service
 from greenroom.domain.replay import replay
 from greenroom.engine.lease import Keeper
@@ -146,15 +146,27 @@ class Stage:
     def service(self) -> Service:
         return replay(self.journal.read())
 
-    def request(self, command: str, **details: Any) -> None:
-        self._append(Requested(command, "ann", release=self._release(), details=details))
+    def request(self, verb: str, **details: Any) -> Answer:
+        """What a command does: consider, and write what is allowed."""
+        service = self.service
+        answer = consider(service, Command(verb, "ann", details=details), self.clock.now())
+        if isinstance(answer, Allowed):
+            self.journal.append([answer.record], expected=service.seq)
+        return answer
 
-    def deploy(self, version: str, **plan: Any) -> None:
-        state = self.service
-        changed = Plan.of({**self.plan.document(), **plan})
-        colour = state.active.colour.other if state.active else Colour.BLUE
-        details = {"version": version, "plan": changed.document(), "definition": {"v": version}, "colour": str(colour)}
-        self._append(Requested("deploy", "ann", release=f"r-{state.count + 1:04}", details=details))
+    def deploy(self, version: str, **plan: Any) -> Answer:
+        document = {**self.plan.document(), **plan}
+        return self.request("deploy", version=version, plan=document, definition={"v": version})
+
+    def established(self, version: str = "1.0") -> None:
+        """A version is live and all is calm; no fault was injected, and counting begins now."""
+        plan, self.faults.plan = self.faults.plan, {}
+        self.deploy(version, bake=0.0)
+        assert self.until_ended().phase is Phase.SUCCEEDED, self.story()
+        self.run(self.lag + 6.0)
+        assert self.serves() == version, self.story()
+        self.faults.boundaries.clear()
+        self.faults.plan = plan
 
     def when(self, condition: Callable[[Stage], bool], then: Callable[[], None]) -> None:
         """Once, after the turn in which this became so."""
@@ -166,13 +178,6 @@ class Stage:
             return release is not None and release.phase is phase and version in (None, release.version)
 
         return check
-
-    def _release(self) -> str:
-        release = self.service.release
-        return release.id if release else ""
-
-    def _append(self, record: Record) -> None:
-        self.journal.append([record], expected=len(self.journal.read()))
 
     # --- what is asserted -------------------------------------------------------------------------------------
 

@@ -147,6 +147,8 @@ class Service:
     restore: bool = False
     attempts: Mapping[str, Attempt] = field(default_factory=dict)
     retired: frozenset[str] = frozenset()
+    left: Mapping[Colour, float] = field(default_factory=dict)
+    """When traffic was last seen to be off a colour, since when it drains."""
 
     @property
     def running(self) -> Release | None:

@@ -136,6 +136,7 @@ def _judged(state: Service, record: Judged, at: float) -> Service:
     if record.subject == "route":
         drift = record.reason if record.verdict is Verdict.FAIL else ""
         state = replace(state, drift=drift, restore=state.restore and bool(drift), accept=False)
+        state = replace(state, left=dict.fromkeys(Colour, at))
     if record.subject == "look":
         state = replace(state, unseen=judgement if record.verdict is Verdict.UNKNOWN else None)
     if record.subject == "live":
@@ -151,6 +152,7 @@ def _live(state: Service, memo: Mapping[str, Any], at: float) -> Service:
     """The router was seen to serve this split."""
     release = state.release
     split = Split(int(memo.get("blue", 0)), int(memo.get("green", 0)))
+    state = replace(state, left={**state.left, **{c: at for c in Colour if split.of(c) == 0}})
     if release is not None and release.phase in (Phase.SHIFT, Phase.ROLLING_BACK):
         release = replace(release, live_since=at)
         state = replace(state, release=release)

@@ -126,8 +126,7 @@ def vacate(scene: Scene, colour: Colour, drain: float, why: str) -> Decision | N
     if state:
         return Wait(f"{colour} is kept: the router still sends traffic to it")
     held = scene.routing.holding.get(colour, 0) if scene.routing and scene.routing.running else 0
-    active = scene.service.active
-    freed = active.since if active is not None and active.colour is not colour else scene.now - drain
+    freed = scene.service.left.get(colour, 0.0)
     if held and scene.now < freed + drain:
         return Wait(f"draining {colour}: {held} still hold it", freed + drain)
     told = scene.told

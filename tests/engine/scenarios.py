@@ -1,0 +1,170 @@
+"""The plays of the fault matrix. Each begins with version 1.0 live, unless it says otherwise, and has an end that is
+right when nothing goes wrong; with faults, any sound end is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from stage import PLAN, STEPS, Stage, findings
+
+from greenroom.domain.model import Split
+from greenroom.domain.phases import Phase
+from greenroom.domain.plan import Plan
+from greenroom.testing.world import Behaviour
+
+SHORT = replace(PLAN, bake=2.0, keep_warm=12.0, drain=2.0, ready_within=6.0)
+SUCCEEDED, ABORTED, ROLLED_BACK, FAILED = Phase.SUCCEEDED, Phase.ABORTED, Phase.ROLLED_BACK, Phase.FAILED
+
+
+@dataclass(frozen=True)
+class Play:
+    """`end`, `live`: the phase and version when nothing goes wrong. `losses`: the play itself loses requests."""
+
+    name: str
+    act: Callable[[Stage], None]
+    end: Phase
+    live: str
+    plan: Plan = SHORT
+    first: bool = False
+    losses: bool = False
+
+
+def release(stage: Stage) -> None:
+    stage.deploy("2.0")
+    stage.until_ended()
+
+
+def happy(stage: Stage) -> None:
+    release(stage)
+    stage.run(20.0)
+
+
+def failing_check(stage: Stage) -> None:
+    stage.check.answers = findings("wait", "wait", "fail")
+    release(stage)
+
+
+def never_healthy(stage: Stage) -> None:
+    stage.world.behaviours["2.0"] = Behaviour(healthy_after=None)
+    release(stage)
+
+
+def cannot_build(stage: Stage) -> None:
+    stage.world.behaviours["2.0"] = Behaviour(builds_in=2.0, build_fails="pip said no")
+    release(stage)
+
+
+def bad_in_bake(stage: Stage) -> None:
+    stage.world.behaviours["2.0"] = Behaviour(errors=0.5)
+    release(stage)
+
+
+def dies_in_bake(stage: Stage) -> None:
+    stage.world.behaviours["2.0"] = Behaviour(dies_after=3.0 + 2 * stage.lag)
+    release(stage)
+
+
+def aborted_by_hand(stage: Stage) -> None:
+    stage.check.answers = findings("wait")
+    stage.when(stage.in_phase(Phase.CHECKS), lambda: stage.request("abort"))
+    release(stage)
+
+
+def rolled_back_by_hand(stage: Stage) -> None:
+    """After it has succeeded; where it ended otherwise there is nothing to ask for."""
+    release(stage)
+    stage.request("rollback")
+    stage.until_ended()
+
+
+def rolled_back_in_shift(stage: Stage) -> None:
+    stage.when(lambda s: bool((r := s.engine.service.running) and r.step == 1), lambda: stage.request("rollback"))
+    release(stage)
+
+
+def paused(stage: Stage) -> None:
+    def resume_later() -> None:
+        stage.request("pause")
+        stage.world.after(30.0, lambda: None)
+        until = stage.clock.now() + 30.0
+        stage.when(lambda s: s.clock.now() >= until, lambda: stage.request("resume"))
+
+    stage.when(stage.in_phase(Phase.BAKE), resume_later)
+    release(stage)
+
+
+def promoted(stage: Stage) -> None:
+    stage.when(stage.in_phase(Phase.BAKE), lambda: stage.request("promote"))
+    release(stage)
+
+
+def stranger_in_bake(stage: Stage) -> None:
+    """Somebody moves the route; a person puts it back, as often as it takes."""
+
+    def move() -> None:
+        stage.world.stranger_sets(Split(50, 50))
+        stage.when(lambda s: bool(s.engine.service.drift), lambda: stage.request("reconcile"))
+
+    stage.when(stage.in_phase(Phase.BAKE), move)
+    release(stage)
+
+
+def steps(stage: Stage) -> None:
+    release(stage)
+
+
+def reboot(stage: Stage) -> None:
+    """In the middle of the bake. Later the rest of the world comes back on other ports."""
+    stage.when(stage.in_phase(Phase.BAKE), stage.world.reboot)
+    release(stage)
+    stage.run(20.0)
+
+
+def reboot_when_idle(stage: Stage) -> None:
+    release(stage)
+    stage.world.reboot()
+    stage.run(40.0)
+
+
+def supervisor_dies(stage: Stage) -> None:
+    release(stage)
+    stage.world.supervisor_killed()
+    stage.run(40.0)
+
+
+def down(stage: Stage) -> None:
+    release(stage)
+    stage.request("down")
+    stage.run(20.0)
+
+
+PLAYS = (
+    Play("first", lambda s: (s.deploy("1.0"), s.until_ended()) and None, SUCCEEDED, "1.0", first=True),
+    Play("happy", happy, SUCCEEDED, "2.0"),
+    Play("failing-check", failing_check, ABORTED, "1.0"),
+    Play("never-healthy", never_healthy, ABORTED, "1.0"),
+    Play("cannot-build", cannot_build, ABORTED, "1.0"),
+    Play("bad-in-bake", bad_in_bake, ROLLED_BACK, "1.0"),
+    Play("dies-in-bake", dies_in_bake, ROLLED_BACK, "1.0", replace(SHORT, bake=30.0), losses=True),
+    Play("abort", aborted_by_hand, ABORTED, "1.0"),
+    Play("rollback-later", rolled_back_by_hand, ROLLED_BACK, "1.0"),
+    Play("rollback-in-shift", rolled_back_in_shift, ROLLED_BACK, "1.0", replace(SHORT, steps=STEPS)),
+    Play("pause", paused, SUCCEEDED, "2.0"),
+    Play("promote", promoted, SUCCEEDED, "2.0", replace(SHORT, bake=600.0)),
+    Play("stranger", stranger_in_bake, SUCCEEDED, "2.0", replace(SHORT, bake=8.0)),
+    Play("steps", steps, SUCCEEDED, "2.0", replace(SHORT, steps=STEPS)),
+    Play("reboot", reboot, ROLLED_BACK, "1.0", losses=True),
+    Play("reboot-idle", reboot_when_idle, SUCCEEDED, "2.0", losses=True),
+    Play("supervisor", supervisor_dies, SUCCEEDED, "2.0"),
+    Play("down", down, SUCCEEDED, "", losses=True),
+)
+
+
+def perform(play: Play, stage: Stage) -> None:
+    """The play, and then calm: what was promised warm has ended, what is left over is gone."""
+    if not play.first:
+        stage.established()
+    play.act(stage)
+    stage.run(30.0)
+    stage.assert_sound(float("inf") if play.losses else 0.0)
