@@ -35,16 +35,17 @@ def problems(
     error: ValidationError, model: type[BaseModel], raw: Any, secrets: Mapping[str, str]
 ) -> Iterator[tuple[Keys, str]]:
     """(path below `raw`, sentence), one for each path. `raw` is as written, `${NAME}` unfilled."""
-    found: dict[Keys, list[tuple[str, str]]] = {}
+    found: dict[Keys, list[tuple[str, str, str]]] = {}
     for one in error.errors(include_url=False, include_input=False):
         keys = _path(raw, one["loc"], one["type"])
-        found.setdefault(keys, []).append((one["type"], _sentence(one, keys, model, raw, secrets)))
+        found.setdefault(keys, []).append((one["type"], *_sentence(one, keys, model, raw, secrets)))
     for keys, said in found.items():
         deeper = any(len(other) > len(keys) and other[: len(keys)] == keys for other in found)
-        if deeper and all(kind in _SAID or kind == "string_type" for kind, _ in said):
+        if deeper and all(kind in _SAID or kind == "string_type" for kind, *_ in said):
             continue  # the other branches of a union, of which one went further
-        own = [text for kind, text in said if kind == "value_error"] or [text for _, text in said]
-        yield keys, ", or ".join(dict.fromkeys(own))
+        own = [one for one in said if one[0] == "value_error"] or said
+        text = ", or ".join(dict.fromkeys(text for _, text, _ in own)).replace(", or should be", ", or")
+        yield keys, text + next((tail for *_, tail in own if tail), "")
 
 
 def known_keys(model: type[BaseModel], keys: Sequence[str | int]) -> dict[str, Any]:
@@ -112,30 +113,28 @@ def value_at(raw: Any, keys: Keys) -> Any:
     return raw
 
 
-def _sentence(one: Any, keys: Keys, model: type[BaseModel], raw: Any, secrets: Mapping[str, str]) -> str:
+def _sentence(one: Any, keys: Keys, model: type[BaseModel], raw: Any, secrets: Mapping[str, str]) -> tuple[str, str]:
+    """What is wrong, and what stands there instead."""
     kind: str = one["type"]
     value = value_at(raw, keys)
     if kind == "missing":
         about = known_keys(model, keys[:-1]).get(str(keys[-1]), {}).get("description", "") if keys else ""
-        return "is missing" + (f" ({about.rstrip('.')})" if about else "")
+        return "is missing" + (f" ({about.rstrip('.')})" if about else ""), ""
     if kind == "extra_forbidden":
-        return _unknown_key(model, keys)
+        return _unknown_key(model, keys), ""
     text: str = one["msg"]
     if kind in ("value_error", "assertion_error"):
-        return _without_secrets(text.partition(", ")[2] or text, value, secrets)
+        return _without_secrets(text.partition(", ")[2] or text, value, secrets), ""
     if kind == "string_type":
-        quotes = " (put it in quotes)" if isinstance(value, int | float) else ""
-        return f"should be text{quotes}{_not(value)}"
-    if kind in _SAID:
-        return _SAID[kind] + _not(value)
+        return "should be text", _not(value) + ("; put it in quotes" if isinstance(value, int | float) else "")
     if kind in ("literal_error", "enum"):
         expected = str(one.get("ctx", {}).get("expected", "something else"))
-        near = (
-            nearest(value, re.findall(r"'([^']*)'", expected)) if isinstance(value, str) and "${" not in value else ""
-        )
-        return f"should be {expected}{_not(value)}" + (f"; did you mean `{near}`?" if near else "")
+        plain = isinstance(value, str) and not secret_names(value)
+        near = nearest(value, re.findall(r"'([^']*)'", expected)) if plain else ""
+        return f"should be {expected}", _not(value) + (f"; did you mean `{near}`?" if near else "")
     text = re.sub(r"^Input ", "", re.sub(r", unable to parse.*", "", text))
-    return _without_secrets(text[:1].lower() + text[1:], value, secrets) + _not(value)
+    text = _SAID.get(kind) or _without_secrets(text[:1].lower() + text[1:], value, secrets)
+    return text, _not(value)
 
 
 def _unknown_key(model: type[BaseModel], keys: Keys) -> str:

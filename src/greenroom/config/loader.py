@@ -81,7 +81,7 @@ class _Loading:
         self.variables(self.source.document, ())
         service, state = self.named()
         file = self.file()
-        sections = self.sections() if file else None
+        sections = self.sections()
         if file and sections:
             self.agree(file, sections)
         if self.problems or not file or not sections:
@@ -162,7 +162,8 @@ class _Loading:
         """A list of sections; each gets a name of its own."""
         found: list[Section] = []
         taken: dict[str, Keys] = {}
-        for index, raw in enumerate(self.source.document.get(key) or ()):
+        written = self.source.document.get(key)
+        for index, raw in enumerate(written if isinstance(written, list) else ()):
             keys = (key, index)
             section = self.section(kind, raw, keys, "http" if key == "watch" else "", watch=key == "watch")
             if section is None:
