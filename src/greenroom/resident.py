@@ -1,0 +1,232 @@
+"""The resident engine: somebody is always awake. One process per service, kept alive by the supervisor.
+
+    python -m greenroom.resident NAME FILE STATE
+
+It needs neither the command that began a release nor the file: what it must know is in the journal and the vault. When
+its supervisor dies, it starts a fresh one, whose engine waits for this one to end, and goes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from greenroom.domain.assess import History, quantile
+from greenroom.domain.model import Colour
+from greenroom.domain.observation import Seen
+from greenroom.domain.release import Service
+from greenroom.domain.status import status_document
+from greenroom.engine.fanout import Threads
+from greenroom.engine.followers import Outbox
+from greenroom.engine.lease import Heartbeat, Keeper
+from greenroom.engine.reconciler import Reconciler
+from greenroom.enquiry import Desk
+from greenroom.errors import GreenroomError, JournalError
+from greenroom.ports import ActionKey
+from greenroom.wiring import Installed, SteadyClock, reopen
+
+log = logging.getLogger("greenroom.resident")
+
+LISTEN_EVERY = 0.25
+"""Seconds between two looks into the journal for what others wrote, where nobody pokes."""
+
+TIDY_EVERY = 30.0
+KEPT = 3
+"""Artefacts of ended releases that stay on disk, beside what is live or warm."""
+
+
+class Resident:
+    """The engine of one service and what belongs to it."""
+
+    def __init__(self, installed: Installed) -> None:
+        self.installed = installed
+        self.keeper = Keeper(installed.journal, installed.owner(f"engine pid {os.getpid()}"), why="resident engine")
+        self.fan, self.probes = Threads(6), Threads(4)
+        self.reconciler = Reconciler(
+            installed.name,
+            installed.journal,
+            self.keeper,
+            installed.adapters_for,
+            SteadyClock(),
+            fan=self.fan,
+            probes=self.probes,
+        )
+        self.heartbeat = Heartbeat(self.keeper)
+        self.outbox = Outbox(
+            installed.name, installed.journal, installed.notifiers_for, installed.state / "notified.json", SteadyClock()
+        )
+        self.end, self.poked = threading.Event(), threading.Event()
+        self.parent = os.getppid()
+        self.desk = Desk(installed.state, {"status": self.status, "poke": self.poke})
+
+    def run(self) -> None:
+        """Until SIGTERM, or until the supervisor is gone and a fresh one was started."""
+        self.desk.open()
+        self.heartbeat.start()
+        side = threading.Thread(target=self._side, name="greenroom-side", daemon=True)
+        side.start()
+        log.info("engine of %s, pid %d", self.installed.name, os.getpid())
+        try:
+            while not self.end.is_set():
+                self._pause(self.reconciler.step())
+                if os.getppid() != self.parent:
+                    self._orphaned()
+        finally:
+            self.end.set()
+            self.heartbeat.stop()
+            self.reconciler.close()
+            self.desk.close()
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep, but not through a poke or a new record."""
+        until = time.monotonic() + seconds
+        while not self.end.is_set() and (left := until - time.monotonic()) > 0:
+            if self.poked.wait(min(left, LISTEN_EVERY)):
+                self.poked.clear()
+                return
+            if left > LISTEN_EVERY and self.reconciler.poked():
+                return
+
+    def _orphaned(self) -> None:
+        log.warning("the supervisor has ended; starting a fresh one")
+        try:
+            self.installed.supervisor.apply(self.installed.engine_program())
+        except GreenroomError as error:
+            log.error("no fresh supervisor: %s", error)
+            return
+        self.end.set()
+
+    def stop(self, *_: object) -> None:
+        self.end.set()
+        self.poked.set()
+
+    # --- what is asked of us ----------------------------------------------------------------------------------
+
+    def poke(self) -> dict[str, Any]:
+        self.poked.set()
+        return {"pid": os.getpid()}
+
+    def status(self) -> dict[str, Any]:
+        """The status document, with the route read at this moment, and the rates of the last seconds."""
+        service, seen, now = self.reconciler.service, self.reconciler.seen, self.installed.journal.now()
+        problems: list[str] = []
+        seen = self._route_now(service, seen, problems)
+        lock = lock_document(self.installed, service)
+        document = status_document(self.installed.name, service, seen, now, lock=lock, problems=problems)
+        decision = self.reconciler.decision
+        return {
+            "status": document,
+            "rates": rates(seen.history) if seen else None,
+            "engine": {"pid": os.getpid(), "doing": decision.why if decision else "starting"},
+        }
+
+    def _route_now(self, service: Service, seen: Seen | None, problems: list[str]) -> Seen | None:
+        if seen is None:
+            problems.append("the engine has only just started and has not looked yet")
+            return None
+        problems += [f"{need}: {why}" for need, why in sorted(seen.unseen.items())]
+        try:
+            return replace(seen, routing=self.installed.adapters_for(service).router.observe())
+        except GreenroomError as error:
+            problems.append(f"routing: {error.message}")
+            return replace(seen, routing=None)
+
+    # --- beside the loop --------------------------------------------------------------------------------------
+
+    def _side(self) -> None:
+        """Notifications and tidying: slow things that must not hold up a rollback."""
+        tidied = time.monotonic()
+        while not self.end.wait(0.5):
+            _quietly("notifying", self.outbox.step)
+            if time.monotonic() > tidied + TIDY_EVERY:
+                tidied = time.monotonic()
+                _quietly("tidying", self._tidy)
+
+    def _tidy(self) -> None:
+        service = self.reconciler.service
+        if service.release is None:
+            return
+        adapters = self.installed.adapters_for(service)
+        for adapter in (adapters.environment, adapters.router, self.installed.supervisor):
+            tidy: Callable[[], None] | None = getattr(adapter, "tidy", None)
+            if tidy is not None:
+                tidy()
+        if service.running is not None or self.keeper.other is not None:
+            return
+        for release in unneeded(service):
+            adapters.artefact.remove(release, ActionKey(release, "tidy", 0, "forget", release, 0))
+            self.installed.vault.forget(release)
+
+
+def unneeded(service: Service) -> list[str]:
+    """Releases whose artefacts and secrets nothing can need again: not live, not warm, not among the last ones."""
+    needed = {d.release for d in (service.active, service.warm.deployed if service.warm else None) if d}
+    ended = [*service.past, *([service.release] if service.release else [])]
+    return [release.id for release in ended[:-KEPT] if release.id not in needed]
+
+
+def _quietly(what: str, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except (GreenroomError, OSError) as error:
+        log.warning("%s: %s", what, error)
+    except Exception:
+        log.exception("%s", what)
+
+
+def lock_document(installed: Installed, service: Service) -> dict[str, Any] | None:
+    """Who holds the service: the release that is not finished, and the engine that works on it."""
+    release = service.running
+    if release is None:
+        return None
+    try:
+        lease = installed.journal.holder()
+    except JournalError:
+        lease = None
+    return {
+        "release": release.id,
+        "by": release.by,
+        "since": release.begun,
+        "holder": lease.owner.text if lease else None,
+        "expires": lease.expires if lease else None,
+        "why": f"{release.version} is in {release.phase}",
+    }
+
+
+def rates(history: History, seconds: float = 5.0) -> dict[str, Any] | None:
+    """By colour, over the last seconds: requests/s, errors/s, p50 and p99 in ms. None without two measurements."""
+    span = min(seconds, history.span)
+    if span <= 0:
+        return None
+    found = {}
+    for colour in Colour:
+        figures = history.window(colour, seconds)
+        found[str(colour)] = {
+            "requests_per_s": figures.requests / span,
+            "errors_per_s": figures.errors / span,
+            "p50_ms": quantile(figures, 0.5),
+            "p99_ms": quantile(figures, 0.99),
+        }
+    return found
+
+
+def main(argv: list[str]) -> int:
+    name, file, state = argv
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    resident = Resident(reopen(name, Path(file), Path(state), create=True))
+    signal.signal(signal.SIGTERM, resident.stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resident.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
