@@ -20,7 +20,7 @@ FOLDERS = ("src", "tests", "scripts", "bench", "examples", "docs", "changes")
 FORBIDDEN = {
     r"\b(TODO|FIXME|XXX|HACK)\b": "finish it, or say in docs/ what is missing",
     r"(?<![\w.:/~$}-])/(root|home/\w+|work|opt/\w+)/": "a path of somebody's machine",
-    r"\b(unittest\.mock|mock\.patch)\b|from unittest import mock": "fake, never patch: a constructor argument is missing",
+    r"\b(unittest\.mock|mock\.patch)\b|from unittest import mock": "fake, never patch",
     r"monkeypatch\.setattr\(\s*[\"']?greenroom": "fake, never patch: a constructor argument is missing",
     r"\b(blacklist|whitelist|canary)\b": "not a word of the glossary",
 }
