@@ -1,0 +1,1 @@
+"""What router and analyser share about Envoy: its settings, its files, its admin socket."""
