@@ -1,0 +1,1 @@
+"""What the artefact and the environment `process` share."""
