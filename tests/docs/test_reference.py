@@ -12,7 +12,10 @@ from greenroom.domain.status import EXIT
 from tests.docs.pages import ROOT
 
 CLI = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
-VERBS = "init plan deploy status promote pause resume abort rollback reconcile unlock history show logs retire down doctor demo"
+VERBS = (
+    "init plan deploy status promote pause resume abort rollback reconcile unlock "
+    "history show logs retire down doctor demo"
+)
 
 
 def test_the_verbs_in_the_docs_are_current() -> None:
