@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from greenroom.demo.stage import Stage
+from greenroom.demo.stage import SHOP, Done, Stage
 from greenroom.demo.table import columns, quantile
 
 RESULTS = Path(__file__).parent / "results"
@@ -110,10 +110,10 @@ def machine() -> dict[str, Any]:
 
 
 @contextmanager
-def staged(name: str, settings: dict[str, str] | None = None) -> Iterator[Stage]:
+def staged(name: str, settings: dict[str, str] | None = None, source: Path = SHOP) -> Iterator[Stage]:
     """A stage in a short-lived folder; everything on it has ended when the block is left."""
     folder = Path(tempfile.mkdtemp(prefix=f"greenroom-bench-{name}-"))
-    stage = Stage(folder, settings=settings)
+    stage = Stage(folder, settings=settings, source=source)
     try:
         yield stage
     finally:
@@ -125,6 +125,13 @@ def staged(name: str, settings: dict[str, str] | None = None) -> Iterator[Stage]
             print(f"{folder} is kept, because something still runs:\n{down}\n{left}", file=sys.stderr)
         else:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def expect(done: Done, code: int) -> Done:
+    """A benchmark of what does not work measures nothing."""
+    if done.code != code:
+        raise SystemExit(f"exit code {code} was expected.\n{done}")
+    return done
 
 
 def log_path(name: str) -> Path:

@@ -41,9 +41,14 @@ class Done:
 
 
 class Stage:
-    """`port` 0: a free one. `settings` replace lines of the shop's greenroom.yaml: {"bake": "6s"}."""
+    """`source`: the application's folder with its greenroom.yaml, copied to `shop/`. `port` 0: a free one.
 
-    def __init__(self, folder: Path, *, port: int = 0, settings: dict[str, str] | None = None) -> None:
+    `settings` replace lines of the file: {"bake": "6s"}.
+    """
+
+    def __init__(
+        self, folder: Path, *, port: int = 0, settings: dict[str, str] | None = None, source: Path = SHOP
+    ) -> None:
         self.folder = folder
         self.shop = folder / "shop"
         self.file = self.shop / "greenroom.yaml"
@@ -51,9 +56,13 @@ class Stage:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.commands = 0
-        shutil.copytree(SHOP, self.shop, ignore=shutil.ignore_patterns("__pycache__", ".greenroom"))
+        shutil.copytree(source, self.shop, ignore=shutil.ignore_patterns("__pycache__", ".greenroom"))
         self.file.write_text(self._settle(self.file.read_text(), settings or {}))
         (folder / "commands").mkdir()
+
+    def set(self, **settings: str) -> None:
+        """Replace lines of greenroom.yaml."""
+        self.file.write_text(self._settle(self.file.read_text(), settings))
 
     def _settle(self, text: str, settings: dict[str, str]) -> str:
         text = text.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}").replace("python3 ", f"{sys.executable} ")

@@ -1,0 +1,170 @@
+"""Whole cycles under traffic: start, switch, drain, stop; the way back by hand; the router killed.
+
+The client asks 150 times a second, over kept and fresh connections, with bodies, and every 25th answer takes 300 ms. How
+long a drain lasts is seen from outside: from the last request that the old release was given to the end of its process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.common import Goal, Result, expect, log_path, main, plain, spread, staged
+from greenroom.demo.log import Request, read
+from greenroom.demo.stage import Stage
+from greenroom.demo.table import columns, handover
+from greenroom.demo.traffic import Traffic
+
+LONGEST = 0.3
+RATE = 150
+
+
+@dataclass(slots=True)
+class Times:
+    """Seconds, one figure a cycle. `marks`: (version, told) of each rollback by hand."""
+
+    drains: list[float] = field(default_factory=list)
+    marks: list[tuple[str, float]] = field(default_factory=list)
+    restarts: list[float] = field(default_factory=list)
+    outages: list[float] = field(default_factory=list)
+
+
+def run(quick: bool) -> Result:
+    log, cycles, kills = log_path("cycle"), 3 if quick else 20, 3 if quick else 10
+    times = Times()
+    with staged("cycle", {"bake": "1s", "keep_warm": "0s"}) as stage:
+        expect(stage.run("deploy", "1"), 0)
+        with Traffic(stage.url, log, rate=RATE, seconds=60.0 * cycles) as traffic:
+            traffic.wait_for(lambda r: r.good)
+            forth(stage, traffic, cycles, times)
+            stage.set(keep_warm="1h")
+            back(stage, traffic, cycles, times)
+        router_killed(stage, kills, times)
+    return _result(read(log).requests, cycles, times)
+
+
+def forth(stage: Stage, traffic: Traffic, cycles: int, times: Times) -> None:
+    """Each release replaces the one before, which is drained and stopped."""
+    for version in range(2, cycles + 2):
+        old = web(stage, str(version - 1))
+        expect(stage.run("deploy", str(version)), 0)
+        ended = gone(old)
+        last = max(r.at for r in _all(traffic) if r.version == str(version - 1))
+        times.drains.append(ended - last)
+
+
+def back(stage: Stage, traffic: Traffic, cycles: int, times: Times) -> None:
+    """A release, and straight back from it by hand."""
+    for number in range(cycles):
+        version = f"b{number + 1}"
+        expect(stage.run("deploy", version), 0)
+        done = expect(stage.run("rollback"), 0)
+        times.marks.append((version, done.began))
+        traffic.wait_for(lambda r, after=done.ended: r.good and r.at > after)  # type: ignore[misc]
+
+
+def router_killed(stage: Stage, kills: int, times: Times) -> None:
+    """kill -9 of the router, without other traffic: what was cut is the machine's, not the release's, to lose."""
+    for _ in range(kills):
+        (old,) = stage.routers()
+        os.kill(old, signal.SIGKILL)
+        killed = time.monotonic()
+        new = successor(stage, old)
+        while not serves(stage.port):
+            if time.monotonic() > killed + 60:
+                raise SystemExit("the router does not serve again")
+        now = time.monotonic()
+        times.restarts.append(now - started(new))
+        times.outages.append(now - killed)
+        time.sleep(2.0)  # a program that ends at once, again and again, is restarted ever later
+
+
+def _all(traffic: Traffic) -> list[Request]:
+    traffic.seen.extend(traffic.tail.new())
+    return traffic.seen
+
+
+def web(stage: Stage, version: str) -> int:
+    """The process id of a release's web process."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                line = Path(f"/proc/{name}/cmdline").read_bytes()
+                environment = Path(f"/proc/{name}/environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            wanted = {f"GREENROOM_VERSION={version}".encode(), f"SHOP_DATA={stage.data}".encode()}
+            if b"shop.py" in line and wanted <= set(environment):
+                return int(name)
+    raise SystemExit(f"no web process of release {version} was found")
+
+
+def gone(pid: int) -> float:
+    """When a process has ended, by a handle that was opened while it lived, or now if it has ended already."""
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{pid}").exists():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"process {pid} does not end")
+        time.sleep(0.002)
+    return time.monotonic()
+
+
+def successor(stage: Stage, old: int) -> int:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for pid in stage.routers():
+            if pid != old:
+                return pid
+        time.sleep(0.002)
+    raise SystemExit("the router is not started again")
+
+
+def started(pid: int) -> float:
+    """When a process was started, on the steady clock (to 10 ms)."""
+    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    since_boot = ticks / os.sysconf("SC_CLK_TCK")
+    return since_boot - (time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic())
+
+
+def serves(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.settimeout(1)
+            connection.sendall(b"GET /?request=0 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            return connection.recv(65536).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
+
+
+def _result(requests: tuple[Request, ...], cycles: int, times: Times) -> Result:
+    failed = sum(not r.good for r in requests)
+    overlaps = [
+        found.seconds for n in range(1, cycles + 1) if (found := handover(requests, str(n), str(n + 1))) is not None
+    ]
+    backs = [max(0.0, max(r.at for r in requests if r.version == version) - told) for version, told in times.marks]
+    rows = {
+        "switch: both answered, s": overlaps,
+        "last request given to the end of the old process, s": times.drains,
+        "rollback by hand: command to the candidate's last request, s": backs,
+        "router killed: its restart to the first answer, s": times.restarts,
+        "router killed: kill to the first answer, s": times.outages,
+    }
+    body = [[name, str(len(values)), *spread(values)] for name, values in rows.items()]
+    text = f"{cycles} cycles forth, {cycles} forth and back, {len(requests)} requests, {failed} failed\n\n"
+    text += columns(["", "times", "least", "median", "p90", "most"], body)
+    goals = [
+        Goal("failed requests", failed, 0),
+        Goal("drain and stop, most", max(times.drains), LONGEST + 0.15, "s"),
+        Goal("rollback by hand, most", max(backs), 1.0, "s"),
+        Goal("router killed: serves again after its restart, most", max(times.restarts), 0.15, "s"),
+    ]
+    return Result("cycle", goals, text, {name: [plain(v) for v in values] for name, values in rows.items()})
+
+
+if __name__ == "__main__":
+    sys.exit(main(run))
