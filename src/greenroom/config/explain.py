@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from greenroom.config.source import Keys
+from greenroom.config.nodes import Keys
 from greenroom.domain.template import conceal, secret_names
 
 _SAID = {

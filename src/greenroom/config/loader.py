@@ -15,8 +15,10 @@ from pydantic import BaseModel, ValidationError
 
 from greenroom import plugins
 from greenroom.config import explain
+from greenroom.config.nodes import Keys, dotted
+from greenroom.config.planning import NOT_ROUTED, Section, Sections, plan_of, routed
 from greenroom.config.schema import NOT_BUILT, File
-from greenroom.config.source import Keys, Source, dotted, read, service_of, show_path, state_of
+from greenroom.config.source import Source, read, service_of, show_path, state_of
 from greenroom.domain.plan import Plan
 from greenroom.domain.template import conceal, reveal, secret_names
 from greenroom.errors import UsageError
@@ -25,24 +27,6 @@ from greenroom.ports import Capability
 _AT_MOST = 20
 _CREDENTIALS = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/]*@", re.IGNORECASE)
 _Model = TypeVar("_Model", bound=BaseModel)
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One adapter of the file: `settings` is its class's own `Settings`, secrets filled in."""
-
-    type: str
-    name: str
-    settings: Any = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Sections:
-    environment: Section
-    router: Section
-    checks: tuple[Section, ...] = ()
-    watches: tuple[Section, ...] = ()
-    notifiers: tuple[Section, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +71,7 @@ class _Loading:
         if self.problems or not file or not sections:
             raise self.refusal()
         path, document = self.source.path, self.source.document
-        return Loaded(service, path, state, document, self.secrets, _plan(file, sections), sections)
+        return Loaded(service, path, state, document, self.secrets, plan_of(file, sections), sections)
 
     def refusal(self) -> UsageError:
         lines = list(dict.fromkeys(text for _, text in sorted(self.problems, key=lambda problem: problem[0])))
@@ -241,7 +225,7 @@ class _Loading:
                 self.wrong(("analysis", index, "metric"), f"{router} does not measure latency")
         processes = getattr(sections.environment.settings, "processes", None)
         if isinstance(processes, Mapping) and routed(processes) is None:
-            self.wrong(("environment", "processes"), _ROUTED)
+            self.wrong(("environment", "processes"), NOT_ROUTED)
 
     def capabilities(self, type: str) -> frozenset[Capability] | None:
         """Of the router and of the analyser that reads it; None if they do not say."""
@@ -250,43 +234,6 @@ class _Loading:
             return None
         analyser = plugins.find("analyser", type) if type in plugins.known("analyser") else None
         return frozenset(able) | frozenset(getattr(analyser, "capabilities", ()))
-
-
-_ROUTED = (
-    "it is not clear which process gets the traffic; name it `web`, or give the others `runs: active` "
-    "if they shall run only where the traffic is"
-)
-
-
-def routed(processes: Mapping[str, Any]) -> str | None:
-    """The process that gets the traffic: `web`, else the only one without `runs: active`; None if that is nobody."""
-    if "web" in processes:
-        return "web"
-    names = [name for name, process in processes.items() if getattr(process, "runs", None) != "active"]
-    return names[0] if len(names) == 1 else None
-
-
-def _plan(file: File, sections: Sections) -> Plan:
-    environment, router = sections.environment.settings, sections.router.settings
-    usual = Plan()
-    return Plan(
-        steps=tuple(file.shift),
-        bake=file.bake,
-        keep_warm=file.keep_warm,
-        drain=float(getattr(router, "drain", usual.drain)),
-        ready_within=_ready_within(environment) or usual.ready_within,
-        build_within=float(getattr(environment, "prepare_timeout", usual.build_within)),
-        checks=tuple(section.name for section in sections.checks),
-        watches=tuple(section.name for section in sections.watches),
-        rules=file.rules,
-    )
-
-
-def _ready_within(environment: Any) -> float:
-    """The longest that a process may take to become healthy; 0 if none says."""
-    processes = getattr(environment, "processes", None)
-    health = [getattr(p, "health", None) for p in processes.values()] if isinstance(processes, Mapping) else []
-    return max((float(getattr(h, "timeout", 0.0)) for h in health if h is not None), default=0.0)
 
 
 def _public(address: str) -> str:

@@ -1,0 +1,65 @@
+"""What a good file comes to: its adapters' settings, and the plan of a release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from greenroom.config.schema import File
+from greenroom.domain.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One adapter of the file: `settings` is its class's own `Settings`, secrets filled in."""
+
+    type: str
+    name: str
+    settings: Any = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    environment: Section
+    router: Section
+    checks: tuple[Section, ...] = ()
+    watches: tuple[Section, ...] = ()
+    notifiers: tuple[Section, ...] = ()
+
+
+NOT_ROUTED = (
+    "it is not clear which process gets the traffic; name it `web`, or give the others `runs: active` "
+    "if they shall run only where the traffic is"
+)
+
+
+def routed(processes: Mapping[str, Any]) -> str | None:
+    """The process that gets the traffic: `web`, else the only one without `runs: active`; None if that is nobody."""
+    if "web" in processes:
+        return "web"
+    names = [name for name, process in processes.items() if getattr(process, "runs", None) != "active"]
+    return names[0] if len(names) == 1 else None
+
+
+def plan_of(file: File, sections: Sections) -> Plan:
+    environment, router = sections.environment.settings, sections.router.settings
+    usual = Plan()
+    return Plan(
+        steps=tuple(file.shift),
+        bake=file.bake,
+        keep_warm=file.keep_warm,
+        drain=float(getattr(router, "drain", usual.drain)),
+        ready_within=_ready_within(environment) or usual.ready_within,
+        build_within=float(getattr(environment, "prepare_timeout", usual.build_within)),
+        checks=tuple(section.name for section in sections.checks),
+        watches=tuple(section.name for section in sections.watches),
+        rules=file.rules,
+    )
+
+
+def _ready_within(environment: Any) -> float:
+    """The longest that a process may take to become healthy; 0 if none says."""
+    processes = getattr(environment, "processes", None)
+    health = [getattr(p, "health", None) for p in processes.values()] if isinstance(processes, Mapping) else []
+    return max((float(getattr(h, "timeout", 0.0)) for h in health if h is not None), default=0.0)
