@@ -7,9 +7,11 @@ long a drain lasts is seen from outside: from the last request that the old rele
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,31 +43,33 @@ def run(quick: bool) -> Result:
         expect(stage.run("deploy", "1"), 0)
         with Traffic(stage.url, log, rate=RATE, seconds=60.0 * cycles) as traffic:
             traffic.wait_for(lambda r: r.good)
-            forth(stage, traffic, cycles, times)
+            forth(stage, traffic, cycles)
             stage.set(keep_warm="1h")
             back(stage, traffic, cycles, times)
         router_killed(stage, kills, times)
     return _result(read(log).requests, cycles, times)
 
 
-def forth(stage: Stage, traffic: Traffic, cycles: int, times: Times) -> None:
+def forth(stage: Stage, traffic: Traffic, cycles: int) -> None:
     """Each release replaces the one before, which is drained and stopped."""
     for version in range(2, cycles + 2):
-        old = web(stage, str(version - 1))
+        old = Ended(web(stage, str(version - 1)))
         expect(stage.run("deploy", str(version)), 0)
-        ended = gone(old)
-        last = max(r.at for r in _all(traffic) if r.version == str(version - 1))
-        times.drains.append(ended - last)
+        old.at()
+        traffic.wait_for(lambda r, v=str(version): r.version == v)  # type: ignore[misc]
 
 
 def back(stage: Stage, traffic: Traffic, cycles: int, times: Times) -> None:
-    """A release, and straight back from it by hand."""
+    """A release, and straight back from it by hand. It is drained and stopped as soon as the traffic is off it."""
     for number in range(cycles):
         version = f"b{number + 1}"
         expect(stage.run("deploy", version), 0)
+        candidate = Ended(web(stage, version))
         done = expect(stage.run("rollback"), 0)
         times.marks.append((version, done.began))
+        ended = candidate.at()
         traffic.wait_for(lambda r, after=done.ended: r.good and r.at > after)  # type: ignore[misc]
+        times.drains.append(ended - max(r.at for r in traffic.seen if r.version == version))
 
 
 def router_killed(stage: Stage, kills: int, times: Times) -> None:
@@ -84,11 +88,6 @@ def router_killed(stage: Stage, kills: int, times: Times) -> None:
         time.sleep(2.0)  # a program that ends at once, again and again, is restarted ever later
 
 
-def _all(traffic: Traffic) -> list[Request]:
-    traffic.seen.extend(traffic.tail.new())
-    return traffic.seen
-
-
 def web(stage: Stage, version: str) -> int:
     """The process id of a release's web process."""
     for name in os.listdir("/proc"):
@@ -104,14 +103,26 @@ def web(stage: Stage, version: str) -> int:
     raise SystemExit(f"no web process of release {version} was found")
 
 
-def gone(pid: int) -> float:
-    """When a process has ended, by a handle that was opened while it lived, or now if it has ended already."""
-    deadline = time.monotonic() + 60
-    while Path(f"/proc/{pid}").exists():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"process {pid} does not end")
-        time.sleep(0.002)
-    return time.monotonic()
+class Ended:
+    """Waits, in a thread, for the end of a process that lives now."""
+
+    def __init__(self, pid: int) -> None:
+        self._handle = os.pidfd_open(pid)
+        self._at = 0.0
+        self._thread = threading.Thread(target=self._wait, daemon=True)
+        self._thread.start()
+
+    def _wait(self) -> None:
+        if select.select([self._handle], [], [], 300.0)[0]:
+            self._at = time.monotonic()
+        os.close(self._handle)
+
+    def at(self) -> float:
+        """When it ended, on the steady clock; waits for it."""
+        self._thread.join(60.0)
+        if not self._at:
+            raise SystemExit("the old release does not end")
+        return self._at
 
 
 def successor(stage: Stage, old: int) -> int:
