@@ -230,9 +230,12 @@ def _talk(asking: Asking, sock: socket.socket, parts: SplitResult, host: str, po
 
 def _body(answer: http.client.HTTPResponse) -> bytes:
     try:
-        return answer.read(LIMIT + 1)
+        body = answer.read(LIMIT + 1)
     except http.client.IncompleteRead as error:
         raise Failed(f"the answer broke off after {len(error.partial)} bytes of its body") from None
+    if answer.length and len(body) <= LIMIT:  # `read` with a number of bytes does not complain
+        raise Failed(f"the answer broke off after {len(body)} bytes of its body")
+    return body
 
 
 def _query(query: str) -> str:
