@@ -15,7 +15,11 @@ from greenroom.config.source import parse
 from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks
 
 KEYS = set(File.model_fields)
-WHOLE = "service: shop\nenvironment: {type: process, processes: {web: {command: python3 app.py}}}\n"
+WHOLE = """\
+service: shop
+environment: {type: process, processes: {web: {command: python3 app.py}}}
+router: {type: envoy, listen: 127.0.0.1:8080}
+"""
 
 
 @pytest.mark.parametrize("block", all_blocks("yaml"), ids=lambda block: block.id)
