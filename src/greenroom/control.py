@@ -78,7 +78,7 @@ class ControlPlane:
         return self._journal.holder()
 
     def unlock(self, owner: Owner, by: str, why: str) -> Lease | None:
-        """Take the lease from whoever holds it, and give it back, so that a living engine can have it. Returns whose it was.
+        """Take the lease from whoever holds it, and give it back, so that a living engine can have it; whose it was.
 
         A holder that only slept finds its lease lost at its next step: its epoch is older, it can write nothing.
         """

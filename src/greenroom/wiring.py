@@ -1,6 +1,6 @@
 """The composition root: the only place that makes adapters and hands them to each other.
 
-`open_service(file)` is for commands, which have the file; `reopen(state, …)` is for the resident engine and for `status`,
+`open_service(file)` is for commands, which have the file; `reopen(state, …)` for the resident engine and `status`,
 which need only what the journal and the vault have pinned: the file may be broken or gone by then.
 """
 
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from greenroom import enquiry, plugins
 from greenroom.adapters.journals.machine import owner
 from greenroom.adapters.journals.sqlite import SqliteJournal
-from greenroom.adapters.supervisor import Supervisord
+from greenroom.adapters.supervisor.client import Supervisord
 from greenroom.adapters.vault import FileVault
 from greenroom.control import Accepted, ControlPlane
 from greenroom.domain.commands import Command, next_release
@@ -113,7 +113,7 @@ class Installed:
         from greenroom.config.loader import from_document
 
         loaded = from_document(release.definition, self.vault.values(release.id), self.file)
-        return tuple(_make("notifier", section, self.place) for section in loaded.notifiers)
+        return tuple(_make("notifier", section, self.place) for section in loaded.sections.notifiers)
 
     # --- commands ---------------------------------------------------------------------------------------------
 
@@ -192,7 +192,8 @@ class Installed:
         loaded = self.loaded
         assert loaded is not None
         found: list[str] = []
-        for kind, section in (("environment", loaded.environment), ("router", loaded.router)):
+        sections = loaded.sections
+        for kind, section in (("environment", sections.environment), ("router", sections.router)):
             examine = getattr(plugins.find(kind, section.type), "problems", None)
             if examine is not None:
                 found += [f"{kind}: {problem}" for problem in examine(section.settings, self.place)]
@@ -213,15 +214,16 @@ def _make(kind: str, section: Section, place: Place) -> Any:
 
 def adapters(loaded: Loaded, place: Place) -> Adapters:
     """Everything that a release acts and looks through."""
-    environment, router = loaded.environment, loaded.router
+    sections = loaded.sections
+    environment, router = sections.environment, sections.router
     measured = router.type in plugins.known("analyser")
     return Adapters(
         artefact=_make("artefact", environment, place),
         environment=_make("environment", environment, place),
         router=_make("router", router, place),
         analyser=_make("analyser", router, place) if measured else None,
-        checks={section.name: _make("check", section, place) for section in loaded.checks},
-        watches={section.name: _make("check", section, place) for section in loaded.watches},
+        checks={section.name: _make("check", section, place) for section in sections.checks},
+        watches={section.name: _make("check", section, place) for section in sections.watches},
     )
 
 

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from greenroom.domain.commands import Allowed, Already, Command, Not, consider
+from greenroom.domain.model import Verdict
+from greenroom.domain.phases import Phase
+from greenroom.domain.plan import Plan, Rule, Step
+from greenroom.domain.records import Judged, Requested
+from greenroom.domain.status import sentence, status_of
+from tests.domain.world import ALL_GREEN, Story
+
+
+def ask(story: Story, verb: str, **details: Any) -> Allowed | Already | Not:
+    return consider(story.service, Command(verb, "ada", details=details), story.now)
+
+
+def refused(answer: object, code: int = 4) -> Not:
+    assert isinstance(answer, Not)
+    assert answer.exit_code == code
+    assert answer.hint
+    return answer
+
+
+def test_the_first_release_goes_to_blue_the_next_to_the_other() -> None:
+    first = ask(Story(), "deploy", version="1")
+    assert isinstance(first, Allowed)
+    assert (first.record.details["colour"], first.release) == ("blue", "r-0001")
+    second = ask(Story().succeed("1"), "deploy", version="2")
+    assert isinstance(second, Allowed)
+    assert second.record.details["colour"] == "green"
+
+
+def test_the_same_deploy_continues_another_is_refused_with_the_ways_out() -> None:
+    story = Story().succeed("1").deploy("2").move(Phase.START)
+    assert ask(story, "deploy", version="2") == Already("r-0002 releases 2 already; following it", "r-0002")
+    answer = refused(ask(story, "deploy", version="3"), 5)
+    assert "r-0002" in answer.text
+    assert "ada" in answer.text
+    assert "greenroom abort" in answer.hint
+
+
+def test_a_version_that_is_live_needs_no_deploy() -> None:
+    assert isinstance(ask(Story().succeed("1"), "deploy", version="1"), Already)
+
+
+@pytest.mark.parametrize("verb", ["promote", "pause", "resume", "abort", "rollback"])
+def test_every_refusal_says_what_to_do(verb: str) -> None:
+    refused(ask(Story(), verb))
+
+
+def test_abort_before_and_rollback_after_the_traffic_moved() -> None:
+    before = Story().succeed("1").deploy("2").move(Phase.START)
+    assert isinstance(ask(before, "abort"), Allowed)
+    assert "abort" in refused(ask(before, "rollback")).hint
+    after = before.move(Phase.CHECKS, Phase.SHIFT)
+    assert "rollback" in refused(ask(after, "abort")).hint
+    assert isinstance(ask(after, "rollback"), Allowed)
+
+
+def test_rollback_needs_a_warm_version() -> None:
+    story = Story().succeed("1").succeed("2", keep_warm=100.0)
+    assert isinstance(ask(story, "rollback"), Allowed)
+    story.now += 200
+    assert "greenroom deploy 1" in refused(ask(story, "rollback")).hint
+    assert isinstance(ask(Story().succeed("1"), "rollback"), Not)
+
+
+def test_rollback_of_a_first_release_is_refused() -> None:
+    story = Story().deploy("1").move(Phase.START, Phase.CHECKS, Phase.SHIFT)
+    refused(ask(story, "rollback"))
+
+
+def test_reconcile_only_where_the_route_drifted() -> None:
+    story = Story().succeed("1")
+    assert isinstance(ask(story, "reconcile"), Already)
+    story.add(Judged("", "route", Verdict.FAIL, "moved"))
+    assert isinstance(ask(story, "reconcile"), Allowed)
+    refused(ask(story, "deploy", version="2"), 6)
+
+
+def test_down_and_back() -> None:
+    story = Story().succeed("1")
+    assert isinstance(ask(story, "down"), Allowed)
+    story.add(Requested("down", "ada"))
+    assert isinstance(ask(story, "resume"), Allowed)
+    assert not story.add(Requested("resume", "ada")).service.down
+
+
+def test_the_status_of_a_release() -> None:
+    plan = {"steps": (Step(50, approval=True), Step(100))}
+    story = Story().succeed("1").deploy("2", **plan)
+    seen = [status_of(story.service, story.release, story.now)]
+    story.move(Phase.START, Phase.CHECKS, Phase.SHIFT).add(
+        Judged("r-0002", "live", Verdict.PASS, "", {"blue": 50, "green": 50})
+    )
+    seen.append(status_of(story.service, story.release, story.now))
+    assert "promote" in sentence(story.service, story.release)
+    story.ask("pause")
+    seen.append(status_of(story.service, story.release, story.now))
+    story.ask("resume").live(ALL_GREEN).move(Phase.BAKE)
+    seen.append(status_of(story.service, story.release, story.now))
+    story.add(Judged("r-0002", "look", Verdict.UNKNOWN, "router: no answer"))
+    seen.append(status_of(story.service, story.release, story.now + 61))
+    assert [str(s) for s in seen] == ["running", "waiting_approval", "paused", "baking", "stuck"]
+
+
+def test_a_plan_survives_the_journal() -> None:
+    plan = Plan(
+        (Step(5, 60.0), Step(50, approval=True), Step(100)),
+        1.0,
+        2.0,
+        3.0,
+        4.0,
+        5.0,
+        ("a",),
+        ("w",),
+        (Rule("p99", 5.0),),
+    )
+    assert Plan.of(plan.document()) == plan
+    assert Plan.of({**Plan().document(), "of_a_newer_one": 1}) == Plan()
