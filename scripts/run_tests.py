@@ -14,7 +14,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 RESULTS = Path(".test-results")
 SECOND_CHANCES = 8
@@ -64,6 +64,10 @@ def refused(results: dict[str, list[str]]) -> list[str]:
     return results.get("skips refused", []) if os.environ.get("CI") == "true" else []
 
 
+class Pytest(Protocol):
+    def __call__(self, name: str, *arguments: str) -> tuple[int, dict[str, list[str]]]: ...
+
+
 def pytest(name: str, *arguments: str) -> tuple[int, dict[str, list[str]]]:
     """Run pytest; its exit code and what it left. Never raises."""
     RESULTS.mkdir(exist_ok=True)
@@ -77,7 +81,7 @@ def pytest(name: str, *arguments: str) -> tuple[int, dict[str, list[str]]]:
     return code, found
 
 
-def run(tally: Tally, name: str, *arguments: str) -> dict[str, list[str]]:
+def run(tally: Tally, name: str, *arguments: str, pytest: Pytest = pytest) -> dict[str, list[str]]:
     code, results = pytest(name, *arguments)
     tally.add(results)
     if code in BROKEN or (code not in (0, 5) and not failures(results) and not refused(results)):
@@ -85,7 +89,7 @@ def run(tally: Tally, name: str, *arguments: str) -> dict[str, list[str]]:
     return results
 
 
-def second_chances(tally: Tally, candidates: list[str]) -> None:
+def second_chances(tally: Tally, candidates: list[str], pytest: Pytest = pytest) -> None:
     """Run each of them once more, alone."""
     if len(candidates) > SECOND_CHANCES:
         print(f"\n{len(candidates)} tests failed: that is no flakiness, none is tried again")

@@ -45,27 +45,23 @@ def test_an_unknown_skip_fails_in_ci_only(runner: ModuleType, monkeypatch: pytes
         assert tally.good is good
 
 
-def test_a_run_that_broke_without_a_failed_test_fails(runner: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_broke_without_a_failed_test_fails(runner: ModuleType) -> None:
     for code, good in ((0, True), (5, True), (1, False), (2, False), (3, False), (4, False), (-9, False)):
         tally = runner.Tally(passed=1)
-        monkeypatch.setattr(runner, "pytest", lambda *_, code=code: (code, {}))
-        runner.run(tally, "pure")
+        runner.run(tally, "pure", pytest=lambda *_, code=code: (code, {}))
         assert tally.good is good, code
 
 
-def test_second_chances_are_few_and_only_for_what_passes_alone(
-    runner: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_second_chances_are_few_and_only_for_what_passes_alone(runner: ModuleType) -> None:
     asked: list[str] = []
 
     def alone(_name: str, *arguments: str) -> tuple[int, dict[str, list[str]]]:
         asked.append(arguments[-1])
         return (0, {"passed": [arguments[-1]]}) if arguments[-1] == "a" else (1, {"failed": [arguments[-1]]})
 
-    monkeypatch.setattr(runner, "pytest", alone)
     tally = runner.Tally(failed=["a", "b"])
-    runner.second_chances(tally, ["a", "b"])
+    runner.second_chances(tally, ["a", "b"], alone)
     assert (tally.flaky, tally.failed, tally.passed, asked) == (["a"], ["b"], 1, ["a", "b"])
     many = [f"t{n}" for n in range(runner.SECOND_CHANCES + 1)]
-    runner.second_chances(runner.Tally(failed=many), many)
+    runner.second_chances(runner.Tally(failed=many), many, alone)
     assert asked == ["a", "b"]
