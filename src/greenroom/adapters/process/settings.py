@@ -65,14 +65,17 @@ class _Section(BaseModel):
 
 
 class HealthSettings(_Section):
-    path: str | None = Field(None, pattern=r"^/[^\s#]*$", description="Asked by HTTP GET at the replica's own port.")
-    command: Annotated[str, AfterValidator(_command)] | None = Field(
-        None, description="Or: healthy if this exits with 0 within 5 s. Run where the process runs, with its variables."
+    path: str | None = Field(
+        default=None, pattern=r"^/[^\s#]*$", description="Asked by HTTP GET at the replica's own port."
     )
-    timeout: Seconds = Field(30.0, description="How long a start may take until it is healthy.")
-    interval: Seconds = Field(2.0, gt=0, description="How often the router asks.")
+    command: Annotated[str, AfterValidator(_command)] | None = Field(
+        default=None,
+        description="Or: healthy if this exits with 0 within 5 s. Run where the process runs, with its variables.",
+    )
+    timeout: Seconds = Field(default=30.0, description="How long a start may take until it is healthy.")
+    interval: Seconds = Field(default=2.0, gt=0, description="How often the router asks.")
     status: int | None = Field(
-        None, ge=100, le=599, description="The only status that is healthy; else 200 to 299 are."
+        default=None, ge=100, le=599, description="The only status that is healthy; else 200 to 299 are."
     )
 
     @model_validator(mode="after")
@@ -85,23 +88,25 @@ class HealthSettings(_Section):
 
 
 class StopSettings(_Section):
-    signal: Annotated[str, AfterValidator(_signal)] = Field("SIGTERM", description="Asks the process to end.")
-    timeout: Seconds = Field(10.0, description="Then SIGKILL for its whole process group.")
+    signal: Annotated[str, AfterValidator(_signal)] = Field(default="SIGTERM", description="Asks the process to end.")
+    timeout: Seconds = Field(default=10.0, description="Then SIGKILL for its whole process group.")
 
 
 class ProcessSettings(_Section):
     command: Annotated[str, AfterValidator(_command)] = Field(
         description="Run without a shell where it is simple, else by `sh -c`. `{port}` and the like are filled in."
     )
-    replicas: int = Field(1, ge=1, le=100, description="How many of them per colour, each on a port of its own.")
-    runs: Literal["always", "active"] = Field(
-        "always", description="`active`: only where the traffic is; the old one ends before the new one starts."
+    replicas: int = Field(
+        default=1, ge=1, le=100, description="How many of them per colour, each on a port of its own."
     )
-    health: HealthSettings = Field(HealthSettings(), description="When it is ready.")
-    stop: StopSettings = Field(StopSettings(), description="How it is ended.")
-    env: Env = Field({}, description="Variables, beside those of all processes.")
-    directory: str = Field(".", description="Where it runs, inside the source.")
-    user: str = Field("", description="As whom it runs (needs root).")
+    runs: Literal["always", "active"] = Field(
+        default="always", description="`active`: only where the traffic is; the old one ends before the new one starts."
+    )
+    health: HealthSettings = Field(default=HealthSettings(), description="When it is ready.")
+    stop: StopSettings = Field(default=StopSettings(), description="How it is ended.")
+    env: Env = Field(default={}, description="Variables, beside those of all processes.")
+    directory: str = Field(default=".", description="Where it runs, inside the source.")
+    user: str = Field(default="", description="As whom it runs (needs root).")
 
     @model_validator(mode="after")
     def _known(self) -> ProcessSettings:
@@ -114,11 +119,13 @@ class EnvironmentSettings(_Section):
     UNFILLED: ClassVar[frozenset[str]] = frozenset({"env", "processes", "prepare"})
     """Here `${NAME}` stays as it is written: values are filled in at the start of each process."""
 
-    source: str = Field(".", description="The folder that is copied per release.")
-    exclude: tuple[str, ...] = Field((), description="What is not copied: names or paths, `*` allowed.")
-    prepare: tuple[str, ...] = Field((), description="Shell commands, run once in the copy; `${NAME}` by the shell.")
+    source: str = Field(default=".", description="The folder that is copied per release.")
+    exclude: tuple[str, ...] = Field(default=(), description="What is not copied: names or paths, `*` allowed.")
+    prepare: tuple[str, ...] = Field(
+        default=(), description="Shell commands, run once in the copy; `${NAME}` by the shell."
+    )
     processes: dict[str, ProcessSettings] = Field(min_length=1, description="By name; `web` gets the traffic.")
-    env: Env = Field({}, description="Variables of all processes and of `prepare`.")
+    env: Env = Field(default={}, description="Variables of all processes and of `prepare`.")
 
     @model_validator(mode="after")
     def _names(self) -> EnvironmentSettings:

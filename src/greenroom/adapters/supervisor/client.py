@@ -18,6 +18,7 @@ from typing import Any
 
 from greenroom.adapters.supervisor import rpc, runfiles
 from greenroom.adapters.supervisor.folder import Folder
+from greenroom.adapters.supervisor.inherit import inherited
 from greenroom.adapters.supervisor.runfiles import Record
 from greenroom.errors import Permanent, Temporary
 from greenroom.ports import Life, Program, ProgramStatus
@@ -25,14 +26,6 @@ from greenroom.ports import Life, Program, ProgramStatus
 STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL = 0, 10, 20, 30, 40, 100, 200
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.~-]*")
-_PASSED_ON = re.compile(
-    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|TZ|TMPDIR|LC_.*|XDG_RUNTIME_DIR|LD_LIBRARY_PATH|PYTHONPATH"
-    r"|SSL_CERT_.*|REQUESTS_CA_BUNDLE|(HTTP|HTTPS|ALL|NO)_PROXY|(PIP|UV|NPM_CONFIG)_.*",
-    re.IGNORECASE,
-)
-"""What programs inherit of the environment in which the supervisor is started. The rest must be in the file, or it
-would be what somebody's shell happened to hold on the day of the first release."""
-
 Infos = Mapping[str, Mapping[str, Any]]
 
 
@@ -166,8 +159,7 @@ class Supervisord:
         self.folder.make_socket_folder()
         self.folder.write_conf(self._specs({*kept, name}))
         command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
-        environment = {k: v for k, v in os.environ.items() if _PASSED_ON.fullmatch(k)}
-        detach(command, self.folder.path, environment)
+        detach(command, self.folder.path, inherited())
         end = time.monotonic() + 15.0
         while time.monotonic() < end:
             if self.ask() is not None:

@@ -1,0 +1,137 @@
+"""The artefact `process`: a copy of the source, prepared once, in a folder that Greenroom never changes again.
+
+`.greenroom/artefacts/RELEASE/` holds the copy (`1`, or a higher number after an attempt that was killed), `making.json`
+(the order), `job/` (the process that makes it), `prepare.log` and at the end `READY`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from greenroom.adapters.process.settings import EnvironmentSettings, of_definition
+from greenroom.adapters.shell import Job, last_lines
+from greenroom.adapters.supervisor import runfiles
+from greenroom.adapters.supervisor.inherit import inherited
+from greenroom.domain.model import ArtefactSpec, ArtefactStatus, Making
+from greenroom.domain.template import conceal, fill, reveal
+from greenroom.errors import Permanent, Temporary
+from greenroom.ports import ActionKey, Place
+
+
+class ProcessArtefact:
+    Settings = EnvironmentSettings
+
+    def __init__(self, settings: EnvironmentSettings, place: Place) -> None:
+        self.place = place
+        self.root = place.state.absolute() / "artefacts"
+
+    # --- the port
+
+    def observe(self, spec: ArtefactSpec) -> ArtefactStatus:
+        folder = self.root / spec.release
+        ready = runfiles.read_json(str(folder / "READY"))
+        if ready and (folder / ready["reference"]).is_dir():
+            return ArtefactStatus(Making.READY, reference=str(folder / ready["reference"]))
+        job = Job(folder / "job")
+        who = job.found()
+        if who is None:
+            return ArtefactStatus(Making.ABSENT)
+        alive, code = who.alive, job.code()
+        lines = [conceal(line, self._values(spec.release)) for line in last_lines(folder / "prepare.log")]
+        if code is not None:
+            return ArtefactStatus(Making.FAILED, detail="\n".join(lines) or f"exit status {code}")
+        if alive:
+            return ArtefactStatus(Making.MAKING, detail=lines[-1] if lines else "copying the source")
+        return ArtefactStatus(Making.ABSENT, detail="it was killed while it was being made")
+
+    def apply(self, spec: ArtefactSpec, key: ActionKey) -> None:
+        values = self._values(spec.release)
+        settings = of_definition(spec.definition, values)
+        source = self.place.file.absolute().parent / settings.source
+        if not source.is_dir():
+            raise Permanent(f"environment.source is not a folder: {source}")
+        try:
+            self._begin(spec, settings, source.resolve(), values)
+        except OSError as error:
+            raise Temporary(f"the artefact cannot be begun: {error.strerror}: {error.filename}") from None
+
+    def remove(self, release: str, key: ActionKey) -> None:
+        folder = self.root / release
+        Job(folder / "job").end(2.0)
+        with contextlib.suppress(FileNotFoundError):
+            going = folder.with_name(f".{release}.removed")
+            shutil.rmtree(going, ignore_errors=True)
+            folder.rename(going)
+            shutil.rmtree(going, ignore_errors=True)
+
+    @staticmethod
+    def problems(settings: EnvironmentSettings, place: Place) -> list[str]:
+        source = place.file.absolute().parent / settings.source
+        if not source.is_dir():
+            return [f"environment.source is not a folder: {source}; create it, or name the folder with the program"]
+        if place.state.absolute() == source or place.state.absolute() in source.parents:
+            return [f"environment.source is inside Greenroom's own folder {place.state}; name another folder"]
+        if not os.access(source, os.R_OK | os.X_OK):
+            return [f"environment.source cannot be read: {source}; give yourself the permission"]
+        return []
+
+    # --- inside
+
+    def _begin(
+        self, spec: ArtefactSpec, settings: EnvironmentSettings, source: Path, values: Mapping[str, str]
+    ) -> None:
+        folder = self.root / spec.release
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = runfiles.try_lock(str(folder / "lock"))
+        if lock is None:
+            return  # somebody else begins it at this moment
+        try:
+            if self.observe(spec).state in (Making.READY, Making.MAKING):
+                return
+            job = Job(folder / "job")
+            job.end(2.0)
+            attempts = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+            filled = {"version": spec.version, "release": spec.release}
+            order = {
+                "attempt": str(max(attempts, default=0) + 1),
+                "source": str(source),
+                "state": str(self.place.state.resolve()),
+                "exclude": list(settings.exclude),
+                "prepare": [fill(command, filled) for command in settings.prepare],
+            }
+            runfiles.write_json(str(folder / "making.json"), order)
+            log = folder / "prepare.log"
+            log.unlink(missing_ok=True)
+            log.touch(0o600)
+            command = shlex.join([sys.executable, "-P", "-m", "greenroom.adapters.process.making", str(folder)])
+            environment = self._environment(spec, settings, values, filled)
+            job.start(f"exec {command}", directory=folder, environment=environment, output=log)
+        finally:
+            os.close(lock)
+
+    def _environment(
+        self, spec: ArtefactSpec, settings: EnvironmentSettings, values: Mapping[str, str], filled: Mapping[str, str]
+    ) -> dict[str, str]:
+        given = {
+            "GREENROOM_SERVICE": self.place.service,
+            "GREENROOM_VERSION": spec.version,
+            "GREENROOM_RELEASE": spec.release,
+        }
+        try:
+            own = {name: reveal(fill(text, filled), values) for name, text in settings.env.items()}
+        except KeyError as error:
+            raise Permanent(f"the value of ${{{error.args[0]}}} is not kept for {spec.release}") from None
+        return {**inherited(), **values, **own, **given}
+
+    def _values(self, release: str) -> Mapping[str, str]:
+        if self.place.vault is None:
+            return {}
+        with contextlib.suppress(Permanent):
+            return self.place.vault.values(release)
+        return {}
