@@ -13,14 +13,13 @@ import statistics
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from bench import startup
 from bench.common import Goal, Result, expect, main, plain, staged
 from bench.load import Load, Measured, measure
-from greenroom.demo.stage import Stage, free_port
+from greenroom.demo.stage import Stage, free_port, get
 from greenroom.demo.table import columns
 
 APP = Path(__file__).parent / "app"
@@ -76,7 +75,7 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
 def through_the_router(stage: Stage, secure: str, quick: bool, result: Result) -> None:
     """Five rounds; in each, every way is asked in turn, so that a busy moment of the machine meets all of them."""
     seconds, rounds = (1.0, 2) if quick else (4.0, 5)
-    direct = f"http://127.0.0.1:{get(stage.url + '/port')}/"
+    direct = f"http://127.0.0.1:{get(stage.url + '/port')[1]}/"
     ways = {
         "direct, HTTP/1.1": Load(direct, CONNECTIONS, seconds),
         "router, HTTP/1.1": Load(stage.url + "/", CONNECTIONS, seconds),
@@ -129,11 +128,6 @@ def _p99(one: Measured) -> float:
 
 def middle(measured: list[Measured], figure: Callable[[Measured], float]) -> float:
     return statistics.median(figure(one) for one in measured)
-
-
-def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return str(answer.read().decode().strip())
 
 
 def resident_memory(pid: int, name: str = "VmRSS") -> float:

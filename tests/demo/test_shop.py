@@ -17,8 +17,11 @@ from pathlib import Path
 import pytest
 
 import greenroom.demo
+from greenroom.config.loader import load
 from greenroom.demo.stage import break_release
 from greenroom.demo.traffic import MARK
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def until(found: Callable[[], object], what: str) -> None:
@@ -122,3 +125,8 @@ def test_the_bad_release_is_healthy_and_fails_its_visitors(programs: Programs, p
     assert [s for s, _ in statuses] == [200, 200, 500, 500, 500, 500]
     assert all(MARK.search(body) for _, body in statuses)
     assert get(port, "/health")[0] == 200
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in EXAMPLES.glob("*/greenroom.yaml")))
+def test_every_example_loads(name: str) -> None:
+    assert load(EXAMPLES / name / "greenroom.yaml", {}).service

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 SHOP = Path(__file__).parent / "shop"
 GOOD = "self.place = (self.place + 1) % len(self.times)"
@@ -158,6 +160,20 @@ def break_release(shop: Path, visitors: int | None = None) -> None:
 
 def repair_release(shop: Path) -> None:
     shutil.copyfile(SHOP / "shop.py", shop / "shop.py")
+
+
+def get(url: str) -> tuple[int, str]:
+    """Status and body, asked directly: no proxy of the environment is in the way. `OSError` if there is no answer."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    try:
+        connection.request("GET", f"{parts.path or '/'}?{parts.query}")
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode("utf-8", "replace")
+    except http.client.HTTPException as error:
+        raise OSError(f"no answer: {error!r}") from error
+    finally:
+        connection.close()
 
 
 def free_port(wanted: int = 0) -> int:

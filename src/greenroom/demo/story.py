@@ -13,7 +13,6 @@ import shutil
 import signal
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -21,7 +20,7 @@ from types import FrameType
 from greenroom.demo import ending
 from greenroom.demo.log import Request
 from greenroom.demo.picture import Event
-from greenroom.demo.stage import Command, Done, Stage, break_release, free_port, repair_release
+from greenroom.demo.stage import Command, Done, Stage, break_release, free_port, get, repair_release
 from greenroom.demo.traffic import Traffic
 
 RATE = 150
@@ -179,8 +178,7 @@ class Story:
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/?request=0", timeout=5) as answer:
-            return bool(answer.status == 200)
+        return get(f"{url}/?request=0")[0] == 200
     except OSError:
         return False
 
