@@ -16,9 +16,11 @@ from greenroom.domain.actions import Action, Ask, Decision, Do, Move, Note, Wait
 from greenroom.domain.decide import decide
 from greenroom.domain.model import Finding, Verdict
 from greenroom.domain.observation import Seen, needs
+from greenroom.domain.phases import Status
 from greenroom.domain.records import Finished, Judged, Outcome, Record, Started
 from greenroom.domain.release import Service
 from greenroom.domain.replay import fold
+from greenroom.domain.status import sentence, status_of
 from greenroom.engine.act import Result, key_of, perform
 from greenroom.engine.fanout import Fan, Inline
 from greenroom.engine.lease import Keeper
@@ -73,6 +75,7 @@ class Reconciler:
     ) -> None:
         self.name, self.service = name, Service()
         self.decision: Decision | None = None
+        self.seen: Seen | None = None
         self._journal, self._keeper, self._adapters_for, self._clock = journal, keeper, adapters_for, clock
         self._looker = Looker(fan or Inline(), probes or Inline(), clock)
         self._deciding = deciding
@@ -114,6 +117,8 @@ class Reconciler:
         if isinstance(self.decision, Do) and not isinstance(self.decision.action, Ask) and self._looker.partly:
             self._looker.forget()  # nothing is done to the world on what was seen a while ago
             adapters = self._decide()
+        if note := self._stuck():
+            return self._write(note, lease)
         match decision := self.decision:
             case Do(action):
                 return self._do(action, adapters, lease) if adapters is not None else SLOWEST
@@ -155,8 +160,24 @@ class Reconciler:
             seen = self._looker.see(self.service, adapters, self._journal.now())
         except GreenroomError as error:
             seen = Seen(unseen=dict.fromkeys(needs(self.service), explain(error)))
+        self.seen = seen
         self.decision = self._deciding(self.service, seen, self._journal.now())
         return adapters
+
+    def _stuck(self) -> Judged | None:
+        """A release that is stuck, or goes on again: written down, so that somebody is told."""
+        release = self.service.running
+        if release is None:
+            return None
+        before = release.judgement("stuck")
+        known = before is not None and before.verdict is not Verdict.PASS
+        now = self._journal.now()
+        stuck = status_of(self.service, release, now) is Status.STUCK
+        if stuck and not known:
+            return Judged(release.id, "stuck", Verdict.UNKNOWN, sentence(self.service, release))
+        if known and not stuck:
+            return Judged(release.id, "stuck", Verdict.PASS, f"{release.version} goes on")
+        return None
 
     def _patience(self, until: float | None) -> float:
         quickest = min(needs(self.service).values(), default=SLOWEST)
