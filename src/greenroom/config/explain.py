@@ -63,8 +63,9 @@ def known_keys(model: type[BaseModel], keys: Sequence[str | int]) -> dict[str, A
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
-    return near[0] if near else ""
+    by_small = {one.lower(): one for one in names}
+    near = difflib.get_close_matches(name.lower(), by_small, n=1, cutoff=0.6)
+    return by_small[near[0]] if near else ""
 
 
 def _branches(schema: Any, root: Any) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from greenroom import plugins
 from greenroom.config import explain
 from greenroom.config.nodes import Keys, dotted
-from greenroom.config.planning import NOT_ROUTED, Section, Sections, plan_of, routed
+from greenroom.config.planning import NOT_ROUTED, Section, Sections, plan_of
 from greenroom.config.schema import NOT_BUILT, File
 from greenroom.config.source import Source, read, service_of, show_path, state_of
 from greenroom.domain.plan import Plan
@@ -205,7 +205,8 @@ class _Loading:
                 self.wrong((*keys, "name"), f"`{written[:80]}` is the name of {other} already; give it another")
             return written
         address = next((str(raw[k]) for k in ("path", "url", "run") if isinstance(raw.get(k), str)), "")
-        name = f"{'watch:' if key == 'watch' else type + ' '}{_public(address)}".strip()
+        shown = _host(address) if key == "notify" else _public(address)
+        name = f"{'watch:' if key == 'watch' else type + ' '}{shown}".strip()
         count = 2
         unique = name
         while unique in taken:
@@ -223,8 +224,7 @@ class _Loading:
         for index, rule in enumerate(file.analysis or ()):
             if able is not None and rule.metric != "error_rate" and Capability.LATENCY not in able:
                 self.wrong(("analysis", index, "metric"), f"{router} does not measure latency")
-        processes = getattr(sections.environment.settings, "processes", None)
-        if isinstance(processes, Mapping) and routed(processes) is None:
+        if getattr(sections.environment.settings, "routed", "") is None:
             self.wrong(("environment", "processes"), NOT_ROUTED)
 
     def capabilities(self, type: str) -> frozenset[Capability] | None:
@@ -236,6 +236,11 @@ class _Loading:
         return frozenset(able) | frozenset(getattr(analyser, "capabilities", ()))
 
 
+def _host(address: str) -> str:
+    """Of an address whose path is a secret, as those of webhooks are."""
+    return "/".join(_public(address).split("/", 3)[:3])
+
+
 def _public(address: str) -> str:
     """An address or command as a name: without credentials, query and more than a line."""
     if re.match(r"[a-z][a-z0-9+.-]*://", address, re.IGNORECASE):
@@ -244,4 +249,4 @@ def _public(address: str) -> str:
     return line if len(line) <= 60 else line[:59] + "…"
 
 
-__all__: Sequence[str] = ("Loaded", "Section", "Sections", "from_document", "load", "routed")
+__all__: Sequence[str] = ("Loaded", "Section", "Sections", "from_document", "load")

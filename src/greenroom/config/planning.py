@@ -34,14 +34,6 @@ NOT_ROUTED = (
 )
 
 
-def routed(processes: Mapping[str, Any]) -> str | None:
-    """The process that gets the traffic: `web`, else the only one without `runs: active`; None if that is nobody."""
-    if "web" in processes:
-        return "web"
-    names = [name for name, process in processes.items() if getattr(process, "runs", None) != "active"]
-    return names[0] if len(names) == 1 else None
-
-
 def plan_of(file: File, sections: Sections) -> Plan:
     environment, router = sections.environment.settings, sections.router.settings
     usual = Plan()
