@@ -71,6 +71,7 @@ class Stage:
         self.analyser = FakeAnalyser(self.world)
         self.watches: dict[str, FakeCheck] = {}
         self.faults.rival = self.rival
+        self.faults.stall = self.stall
         wrap = self.faults.wrap
         self.adapters = Adapters(
             wrap("artefact", self.artefact, "observe", "apply"),
@@ -80,6 +81,10 @@ class Stage:
             {"smoke": wrap("check", self.check, "ask", "withdraw")},
             self.watches,
         )
+        self.sound_adapters = Adapters(
+            self.artefact, self.environment, self.router, self.analyser, {"smoke": self.check}, self.watches
+        )
+        self.told = Service()
         self.engines = 0
         self.rivals = 0
         self.pending: list[tuple[Callable[[Stage], bool], Callable[[], None]]] = []
@@ -101,6 +106,18 @@ class Stage:
         self.journal.claim(owner, 10.0, force=True)
         if self.dead_is_known:
             self.dead.add(owner.identity)
+
+    def stall(self) -> None:
+        """The engine is frozen; another takes over when the lease expires, works for 15 s, and dies."""
+        self.rivals += 1
+        owner, lead = Owner(f"successor-{self.rivals}", "a successor"), self.engine
+        self.clock.sleep(11.0)
+        self.engine = Reconciler(
+            "shop", self.journal, Keeper(self.journal, owner), lambda _: self.sound_adapters, self.clock
+        )
+        self.run(15.0)
+        self.engine = lead
+        self.dead.add(owner.identity)
 
     def turn(self) -> float:
         try:
@@ -152,6 +169,7 @@ class Stage:
         answer = consider(service, Command(verb, "ann", details=details), self.clock.now())
         if isinstance(answer, Allowed):
             self.journal.append([answer.record], expected=service.seq)
+            self._promises()
         return answer
 
     def deploy(self, version: str, **plan: Any) -> Answer:
@@ -184,8 +202,9 @@ class Stage:
     def _promises(self) -> None:
         """What the journal told a person, the referee holds us to."""
         self.world.promises.clear()
-        warm = self.engine.service.warm
-        if warm is not None and self.engine.service.running is None and not self.engine.service.down:
+        self.told = replay(self.journal.read(self.told.seq), self.told)
+        warm = self.told.warm
+        if warm is not None and self.told.running is None and not self.told.down:
             self.world.promise(warm.deployed.colour, warm.until)
 
     def serves(self) -> str:

@@ -62,6 +62,7 @@ class FakeEnvironment:
 
     def __init__(self, world: FakeWorld) -> None:
         self.world = world
+        self.epoch = 0
 
     def observe(self, colour: Colour) -> EnvironmentStatus:
         world = self.world
@@ -78,6 +79,7 @@ class FakeEnvironment:
 
     def apply(self, colour: Colour, spec: EnvironmentSpec, key: ActionKey) -> None:
         world = self.world
+        self._fence(key)
         now, group = world.settle(), world.groups[colour]
         if group is not None and group.spec.release != spec.release:
             self._end(colour, group, "replace")
@@ -92,12 +94,18 @@ class FakeEnvironment:
         self._work(colour, group)
 
     def remove(self, colour: Colour, key: ActionKey) -> None:
+        self._fence(key)
         self.world.settle()
         group = self.world.groups[colour]
         if group is not None:
             self._end(colour, group, "remove")
             self.world.groups[colour] = None
         self._sweep(colour)
+
+    def _fence(self, key: ActionKey) -> None:
+        if key.epoch < self.epoch:
+            raise Permanent(f"the environment was told under epoch {self.epoch}; {key.epoch} is older")
+        self.epoch = key.epoch
 
     def _sweep(self, colour: Colour) -> None:
         left = self.world.leftovers[colour]

@@ -26,6 +26,8 @@ class Fault(StrEnum):
     UNCERTAIN_NOT = "uncertain-not"
     LEASE_LOST = "lease-lost"
     """A rival takes the lease just before the call."""
+    STALLED = "stalled"
+    """The engine sleeps before the call, longer than its lease; another one works meanwhile; then the call is made."""
 
 
 PORT_FAULTS = (Fault.TEMPORARY, Fault.PERMANENT, Fault.UNCERTAIN_HAPPENED, Fault.UNCERTAIN_NOT)
@@ -35,12 +37,13 @@ CRASHES = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
 class Faults:
     """Counts boundaries and injects. `plan`: which fault at which boundary (counted from 0).
 
-    `rival()` is called for LEASE_LOST. `boundaries` names every call so far, in order.
+    `rival()` is called for LEASE_LOST, `stall()` for STALLED. `boundaries` names every call so far, in order.
     """
 
     def __init__(self, plan: Mapping[int, Fault] | None = None, rival: Callable[[], None] = lambda: None) -> None:
         self.plan = dict(plan or {})
         self.rival = rival
+        self.stall: Callable[[], None] = lambda: None
         self.boundaries: list[str] = []
         self.hit: list[str] = []
 
@@ -60,6 +63,9 @@ class Faults:
                 self.rival()
                 if journal:
                     raise LeaseLost(f"a rival took the lease before {name}")
+                return act()
+            case Fault.STALLED:
+                self.stall()
                 return act()
             case _ if journal:
                 return act()

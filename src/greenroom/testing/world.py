@@ -63,9 +63,9 @@ class Group:
 
 @dataclass
 class Plane:
-    """The router: what it was told, what is on its way, what is live."""
+    """The router: what it was told, what is on its way, what is live. It runs from when it is first told something."""
 
-    running: bool = True
+    running: bool = False
     told: RoutingSpec | None = None
     revision: int = 0
     epoch: int = 0
@@ -194,7 +194,7 @@ class FakeWorld:
         self.note(f"{'a stranger' if stranger else 'we'} told the router {spec.split} (epoch {epoch})")
         if not stranger:
             self._referee_of_words(spec)
-        plane.told, plane.epoch = spec, epoch
+        plane.running, plane.told, plane.epoch = True, spec, epoch
         plane.revision += 1
         if self.lag_looks:
             plane.coming.append((self.lag_looks, spec, plane.revision))
