@@ -64,8 +64,8 @@ def needs(service: Service) -> Mapping[Need, float]:
     if release.phase is Phase.BUILD:
         return {Need.ARTEFACT: QUICK, Need.ROUTING: CALM, Need.BLUE: CALM, Need.GREEN: CALM}
     if release.phase in (Phase.SHIFT, Phase.BAKE) and release.live_since is not None:
-        facts = {Need.ROUTING: QUICK, Need.BLUE: CALM, Need.GREEN: CALM}
-        return {**facts, Need.MEASUREMENT: QUICK, Need.WATCHES: QUICK}
+        age = QUICK if release.phase is Phase.SHIFT and release.whole else CALM
+        return {Need.ROUTING: QUICK, Need.BLUE: age, Need.GREEN: age, Need.MEASUREMENT: QUICK, Need.WATCHES: QUICK}
     if release.phase is Phase.CHECKS:
         return {Need.ROUTING: CALM, Need.BLUE: CALM, Need.GREEN: CALM, Need.MEASUREMENT: CALM}
     return {Need.ROUTING: 0.0, Need.BLUE: 0.0, Need.GREEN: 0.0, Need.MEASUREMENT: QUICK}

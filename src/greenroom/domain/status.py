@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from greenroom.domain.model import Colour, EnvironmentStatus
+from greenroom.domain.model import Colour, EnvironmentStatus, Health
 from greenroom.domain.observation import Seen
 from greenroom.domain.phases import Phase, Status
 from greenroom.domain.release import Deployed, Release, Service
@@ -119,14 +119,14 @@ def _state(service: Service, status: EnvironmentStatus | None, colour: Colour, n
     warm = service.warm_at(now)
     if status is None:
         return "unknown"
-    if not status.present:
+    if not status.members:
         return "absent"
     if warm is not None and warm.deployed.colour is colour and status.ready:
         return "warm"
     if status.ready:
         return "ready"
-    starting = service.running is not None and service.running.phase is Phase.START
-    return "starting" if starting and not status.failed else "unhealthy"
+    sick = status.failed or any(m.health in (Health.UNHEALTHY, Health.UNKNOWN) for m in status.members)
+    return "unhealthy" if sick else "starting"
 
 
 def _members(status: EnvironmentStatus | None) -> list[dict[str, Any]]:
