@@ -19,6 +19,8 @@ from greenroom.ports import Capability, Place
 _REQUESTS = re.compile(r"greenroom\.requests\.cluster\.(blue|green)\.code\.(\d+)\.flags\.(.*)")
 _BROKEN = frozenset({"UC", "UR", "UPE", "UT", "UMSDR", "LR", "OM"})
 """Envoy's flags of an answer that broke off on our side, whatever its status said when it began."""
+_UPGRADED = "101"
+"""A WebSocket that the application closes looks broken off as well."""
 _QUERY = "filter=%5Egreenroom%5C.&histogram_buckets=cumulative"
 
 
@@ -47,8 +49,8 @@ def _figures(colour: Colour, values: Mapping[str, Any], histograms: Sequence[Map
         match = _REQUESTS.fullmatch(name)
         if match and match[1] == colour:
             statuses[match[2]] += count
-            if int(match[2]) >= 500 or _BROKEN.intersection(match[3].split(",")):
-                errors += count
+            broken = match[2] != _UPGRADED and _BROKEN.intersection(match[3].split(","))
+            errors += count if int(match[2]) >= 500 or broken else 0
     latency: tuple[tuple[float, int], ...] = ()
     for histogram in histograms:
         if histogram["name"] == f"greenroom.ms.cluster.{colour}":

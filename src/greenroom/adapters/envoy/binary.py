@@ -50,6 +50,8 @@ def problem() -> str:
 def program(executable: Path, folder: Path, bootstrap: Path, output: Path) -> Program:
     """Depends on no setting: a changed program is restarted, and a restart costs requests."""
     options = ["--disable-hot-restart", "--log-level", "warning", "--log-format-escaped"]
+    # Once in its life it says loudly that a request without an answer has no latency.
+    options += ["--component-log-level", "misc:critical"]
     options += ["--file-flush-interval-msec", "1000"]
     return Program(
         name=NAME,

@@ -59,7 +59,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """`essence` is the same for the same content; `revision` never comes twice."""
+    """`revision` never comes twice, and stays for as long as the content does."""
 
     spec: RoutingSpec
     epoch: int
@@ -73,20 +73,30 @@ class Told:
         return f"{self.sequence}-{self.essence}"
 
 
-def sheets(parts: Mapping[str, Part], sequence: int) -> tuple[str, dict[str, Sheet]]:
-    """The essence, and the files. Only the route's version counts on; the others change with their content."""
-    digests = {name: _digest(_compact(part)) for name, part in parts.items()}
-    essence = _digest(_compact(digests))
-    made = {}
-    for name, (kind, resources) in parts.items():
-        version = f"{sequence}-{essence}" if name == "route" else digests[name]
-        resources = [{"@type": type_url(kind), **resource} for resource in resources]
-        if name == "route":
-            # Also inside the route, where the live data plane shows it.
-            metadata = {"filter_metadata": {"greenroom": {"revision": version}}}
-            resources = [{**resource, "metadata": metadata} for resource in resources]
-        made[name] = Sheet(name, version, _compact({"version_info": version, "resources": resources}))
-    return essence, made
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What shall be told. `essence`: the same for the same content."""
+
+    essence: str
+    digests: Mapping[str, str]
+    parts: Mapping[str, Part]
+
+    @classmethod
+    def of(cls, parts: Mapping[str, Part]) -> Draft:
+        digests = {name: _digest(_compact(part)) for name, part in parts.items()}
+        return cls(_digest(_compact(digests)), digests, parts)
+
+    def sheets(self, revision: str) -> dict[str, Sheet]:
+        """Only the route's version is the revision; the others' change with their own content."""
+        made = {}
+        for name, (kind, resources) in self.parts.items():
+            version, extra = self.digests[name], {}
+            if name == "route":
+                # Also inside the route, where the live data plane shows it.
+                version, extra = revision, {"metadata": {"filter_metadata": {"greenroom": {"revision": revision}}}}
+            content = [{"@type": type_url(kind), **resource, **extra} for resource in resources]
+            made[name] = Sheet(name, version, _compact({"version_info": version, "resources": content}))
+        return made
 
 
 class Folder:
@@ -135,6 +145,10 @@ class Folder:
         if check != _digest(_compact(document)):
             raise Unreadable(f"{self._told} was changed by somebody else")
         return _told(document)
+
+    def complete(self, told: Told) -> bool:
+        """All of the last telling was handed over, and nobody else wrote."""
+        return self.compare(told) == ([], [])
 
     def write_told(self, told: Told) -> None:
         document = _document(told)

@@ -20,7 +20,7 @@ from typing import ClassVar
 from greenroom.adapters import ports_in_use
 from greenroom.adapters.envoy import binary
 from greenroom.adapters.envoy.admin import Admin, Live, Silent, look
-from greenroom.adapters.envoy.files import Folder, Mark, Sheet, Told, Unreadable, sheets
+from greenroom.adapters.envoy.files import Draft, Folder, Mark, Sheet, Told, Unreadable
 from greenroom.adapters.envoy.render import bootstrap, parts
 from greenroom.adapters.envoy.settings import EnvoySettings, Tls
 from greenroom.domain.model import Colour, Endpoint, Routing, RoutingSpec
@@ -115,8 +115,14 @@ class EnvoyRouter:
                 )
             told, made = self._compose(spec, key, before)
             self._prepare()
+            behind = [name for name, sheet in made.items() if self._folder.digest(name) != sheet.digest]
+            plain = behind == ["route"] and before is not None and self._folder.complete(before)
             self._folder.write_told(told)
-            self._hand_over(told, made)
+            if plain:
+                # A mere switch: what it leads to was taken over at an earlier telling.
+                self._folder.write_sheet(made["route"])
+            else:
+                self._hand_over(told, made)
         self._keep_running()
 
     def _before(self) -> Told | None:
@@ -129,14 +135,15 @@ class EnvoyRouter:
     def _compose(self, spec: RoutingSpec, key: ActionKey, before: Told | None) -> tuple[Told, dict[str, Sheet]]:
         base = self._place.file.absolute().parent
         content = parts(self._settings, spec, self._folder.live, base, self._access_log)
+        draft = Draft.of(content)
         # Without a record, the count goes on from a number that was never reached.
         sequence = before.sequence if before else time.time_ns() // 1_000_000
-        essence, made = sheets(content, sequence)
-        if before is None or before.essence != essence:
+        if before is None or before.essence != draft.essence:
             sequence += 1
-            essence, made = sheets(content, sequence)
+        told = Told(spec, key.epoch, sequence, draft.essence, str(key))
+        made = draft.sheets(told.revision)
         marks = {name: Mark(sheet.version, sheet.digest, self._folder.digest(name)) for name, sheet in made.items()}
-        return Told(spec, key.epoch, sequence, essence, str(key), marks), made
+        return replace(told, files=marks), made
 
     def _prepare(self) -> None:
         self._log.parent.mkdir(parents=True, exist_ok=True)

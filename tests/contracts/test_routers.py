@@ -1,0 +1,86 @@
+"""The routers keep the contract of their port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from greenroom.domain.model import Backend, Colour
+from greenroom.ports import Router
+from greenroom.testing.clock import FakeClock
+from greenroom.testing.contracts.router import Held, Load, RouterContract, Server
+from greenroom.testing.fakes import FakeRouter
+from greenroom.testing.world import FakeWorld
+from tests.envoy_stage import Stage
+
+
+class FakeLoad:
+    failed: list[str] = []  # noqa: RUF012
+
+    def late(self, since: float, until: float, wanted: Colour) -> list[str]:
+        return []
+
+
+class FakeBench:
+    def __init__(self) -> None:
+        self._clock = FakeClock()
+        self._world = FakeWorld(self._clock, lag=0.5)
+        self._version = 0
+
+    def router(self) -> Router:
+        return FakeRouter(self._world)
+
+    def backend(self, colour: Colour) -> Backend:
+        self._version += 1
+        return Backend(self._world.fresh_endpoints(), f"{self._version}.0")
+
+    def pause(self) -> None:
+        self._clock.sleep(0.1)
+
+    def ask(self, test: bool = False) -> Server | None:
+        live = self._world.plane.live
+        colour = next((c for c in Colour if live and (live.test is c if test else live.split.of(c) == 100)), None)
+        return Server(colour, live.backend(colour).version) if live and colour else None
+
+    def shares(self, requests: int) -> Mapping[Colour, int]:
+        live = self._world.plane.live
+        assert live is not None
+        return {colour: requests * live.split.of(colour) // 100 for colour in Colour}
+
+    @contextmanager
+    def load(self) -> Iterator[Load]:
+        yield FakeLoad()
+
+    def hold(self) -> Held | None:
+        return None
+
+    def stall(self) -> bool:
+        self._world.lag_looks = 1_000_000
+        return True
+
+    def meddle(self) -> bool:
+        return False
+
+    def demanding(self) -> Router | None:
+        return None
+
+    def kill(self) -> None:
+        self._world.lag_looks = 0
+        self._world.reboot()
+
+
+class TestFake(RouterContract):
+    @pytest.fixture
+    def bench(self) -> FakeBench:
+        return FakeBench()
+
+
+@pytest.mark.real
+class TestEnvoy(RouterContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> Iterator[Stage]:
+        with Stage(tmp_path) as stage:
+            yield stage
