@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from greenroom.cli import main as cli
+from greenroom.cli import app as cli
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
 BEGIN, END = "<!-- verbs: begin (made by scripts/reference_cli.py) -->", "<!-- verbs: end -->"
