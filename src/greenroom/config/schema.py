@@ -130,7 +130,11 @@ class File(BaseModel):
             ]
         ],
         BeforeValidator(_steps),
-    ] = Field(default=[Step(100)], description="The candidate's share of users' traffic, step by step, up to 100%.")
+    ] = Field(
+        default=[Step(100)],
+        description="The candidate's share of users' traffic, step by step, up to 100%.",
+        json_schema_extra={"default": ["100%"]},
+    )
     analysis: list[Analysis] | None = Field(
         default=None,
         description=(
