@@ -45,9 +45,9 @@ def _ask(name: str, probe: Callable[[], Answer], answers: dict[str, Answer]) -> 
 
 def listening(pid: int, port: int) -> Answer:
     """Whether this process, one of its group or one of its descendants listens there, and nobody else."""
-    if runfiles.port_is_free(port):
+    found = holders(port)  # read from /proc: a trial to bind might be in the program's way
+    if not found:
         return f"nothing listens on port {port} yet"
-    found = holders(port)
     for holder in found:
         if holder.pid and not _belongs(holder.pid, pid):
             return f"port {port} is taken by {holder}"
@@ -118,3 +118,12 @@ def command(text: str, directory: Path, environment: Mapping[str, str]) -> Answe
         process.wait()
         return f"the health command did not end within {COMMAND_WITHIN:g} s"
     return f"the health command's exit status is {code}" if code else ""
+
+
+def accepts(port: int) -> bool:
+    """Somebody takes connections there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), ANSWER_WITHIN).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,237 @@
+"""The environment `process`: the processes of a colour as programs of a local supervisor.
+
+What a colour shall run is in `processes/COLOUR.json`; what it does run is asked of the supervisor, where each program
+carries colour, process, replica and release as labels. If the two differ, the status says so in a way that makes the
+engine apply again: no members if a replica is not there, the role that is held in truth if workers are missing.
+
+After a supervisor's death its replicas are `leftovers`: they serve on. `apply` starts fresh ones beside them, on ports
+of their own, and with `sweep` ends them. Workers are not started beside: the fresh one waits until the orphan has ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from greenroom.adapters.process import problems as asked
+from greenroom.adapters.process.inspection import Inspection
+from greenroom.adapters.process.output import rotate, set_aside
+from greenroom.adapters.process.roster import Cast, Slot, log_file, slots
+from greenroom.adapters.process.settings import EnvironmentSettings, of_definition
+from greenroom.adapters.supervisor import runfiles
+from greenroom.adapters.supervisor.client import Supervisord
+from greenroom.domain.model import Colour, Endpoint, EnvironmentSpec, EnvironmentStatus, Role
+from greenroom.errors import Permanent, Temporary
+from greenroom.ports import ActionKey, Capability, Life, Place, ProgramStatus, Supervisor
+
+_THERE = (Life.STARTING, Life.RUNNING, Life.FAILED)
+"""Lives in which the supervisor looks after a program by itself."""
+
+Programs = Mapping[str, ProgramStatus]
+
+
+class ProcessEnvironment:
+    Settings = EnvironmentSettings
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.ROLES})
+
+    def __init__(self, settings: EnvironmentSettings, place: Place) -> None:
+        self.place = place
+        self.supervisor: Supervisor = place.supervisor or Supervisord(place.state, place.service)
+        self.folder = place.state.absolute() / "processes"
+        self._inspection = Inspection(place)
+
+    # --- the port
+
+    def observe(self, colour: Colour) -> EnvironmentStatus:
+        programs, record = self._programs(colour), self._record(colour)
+        leftovers = tuple(
+            sorted(
+                Endpoint("127.0.0.1", status.program.port)
+                for status in programs.values()
+                if status.life is Life.ORPHAN and status.program.port
+            )
+        )
+        if not programs:
+            return EnvironmentStatus(colour)
+        if record is None or record["removing"]:
+            labels = next(iter(programs.values())).program.labels
+            release, version = (record or labels)["release"], (record or labels)["version"]
+            left = "stopping: " if record else "not expected here: "
+            return EnvironmentStatus(colour, release, version, leftovers=leftovers, detail=left + ", ".join(programs))
+        spec = _spec(record)
+        settings = of_definition(spec.definition, self._values(spec.release, lenient=True))
+        present = _present(programs, spec.release)
+        missing = [s for s in slots(settings, spec.role) if s.key not in present]
+        role = _role(programs, spec, [s for s in slots(settings, Role.ACTIVE) if s.worker], present)
+        orphan_worker = any(s.life is Life.ORPHAN and _is_worker(s) for s in programs.values())
+        if any(not slot.worker for slot in missing) or (missing and orphan_worker):
+            detail = "not running: " + ", ".join(map(str, missing))
+            return EnvironmentStatus(colour, spec.release, spec.version, leftovers=leftovers, detail=detail)
+        cast = Cast(self.place, colour, spec, settings, self._values(spec.release, lenient=True))
+        staffed = [(s, present[s.key]) for s in slots(settings, spec.role) if s.key in present]
+        seen = self._inspection.look(cast, staffed)
+        return EnvironmentStatus(
+            colour, spec.release, spec.version, role, seen.members, leftovers, seen.failed, seen.detail
+        )
+
+    def apply(self, colour: Colour, spec: EnvironmentSpec, key: ActionKey) -> None:
+        values = self._values(spec.release)
+        cast = Cast(self.place, colour, spec, of_definition(spec.definition, values), values)
+        if not Path(spec.artefact).is_dir():
+            raise Permanent(
+                f"the artefact of {spec.release} is gone: {spec.artefact}", hint="deploy that version again"
+            )
+        with self._locked(colour):
+            before, programs = self._record(colour), self._programs(colour)
+            wanted = slots(cast.settings, spec.role)
+            self._write(colour, spec)
+            if before is None or before["release"] != spec.release:
+                for slot in slots(cast.settings, Role.ACTIVE):
+                    set_aside(log_file(self.place, colour, slot))
+            present = _present(programs, spec.release)
+            kept = {present[slot.key].program.name for slot in wanted if slot.key in present}
+            names = {slot.key: _name(colour, slot, programs) for slot in wanted if slot.key not in present}
+            self._end(programs, kept | set(names.values()), sweep=spec.sweep)
+            for slot in wanted:
+                if slot.key in names:
+                    self._start(cast, slot, names[slot.key])
+
+    def remove(self, colour: Colour, key: ActionKey) -> None:
+        with self._locked(colour):
+            record, programs = self._record(colour), self._programs(colour)
+            if record is not None and programs:
+                self._write(colour, _spec(record), removing=True)
+            for name, status in programs.items():
+                if status.life is not Life.STOPPING:
+                    self.supervisor.remove(name)
+            if not programs:
+                self._path(colour).unlink(missing_ok=True)
+
+    # --- beyond the port
+
+    @staticmethod
+    def problems(settings: EnvironmentSettings, place: Place) -> list[str]:
+        source = place.file.absolute().parent / settings.source
+        return asked.problems(settings, source) if source.is_dir() else []
+
+    def tidy(self) -> None:
+        """Output files do not grow for ever."""
+        for path in (self.place.state / "logs").glob("*/*.log"):
+            rotate(path)
+
+    def logs(self, colour: Colour) -> list[Path]:
+        """The output files of this colour, one a replica."""
+        return sorted((self.place.state / "logs" / str(colour)).glob("*.log"))
+
+    # --- inside
+
+    def _start(self, cast: Cast, slot: Slot, name: str) -> None:
+        taken = frozenset(status.program.port for status in self.supervisor.observe().values())
+        self.supervisor.apply(cast.program(slot, name, runfiles.free_port(taken)))
+
+    def _end(self, programs: Programs, wanted: set[str], *, sweep: bool) -> None:
+        """What does not belong here ends; orphans that may have traffic only with `sweep`."""
+        for name, status in programs.items():
+            if name in wanted or status.life is Life.STOPPING:
+                continue
+            if status.life is Life.ORPHAN and not sweep and not _is_worker(status):
+                continue
+            self.supervisor.remove(name)
+
+    def _programs(self, colour: Colour) -> dict[str, ProgramStatus]:
+        """Everything of this colour that lives, or that the supervisor means to keep alive."""
+        everything = self.supervisor.observe().items()
+        return {name: s for name, s in everything if s.program.labels.get("colour") == colour}
+
+    def _values(self, release: str, *, lenient: bool = False) -> Mapping[str, str]:
+        if self.place.vault is None:
+            return {}
+        try:
+            return self.place.vault.values(release)
+        except Permanent:
+            if lenient:
+                return {}
+            raise
+
+    # --- the record
+
+    def _path(self, colour: Colour) -> Path:
+        return self.folder / f"{colour}.json"
+
+    def _record(self, colour: Colour) -> Mapping[str, Any] | None:
+        return runfiles.read_json(str(self._path(colour)))
+
+    def _write(self, colour: Colour, spec: EnvironmentSpec, *, removing: bool = False) -> None:
+        document = {
+            "release": spec.release,
+            "version": spec.version,
+            "artefact": spec.artefact,
+            "role": str(spec.role),
+            "definition": dict(spec.definition),
+            "removing": removing,
+        }
+        if self._record(colour) == document:
+            return
+        try:
+            runfiles.write_json(str(self._path(colour)), document)
+        except OSError as error:
+            raise Temporary(f"{self._path(colour)} cannot be written: {error.strerror}") from None
+
+    @contextlib.contextmanager
+    def _locked(self, colour: Colour) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = runfiles.try_lock(str(self.folder / f"{colour}.lock"))
+        if lock is None:
+            raise Temporary(f"somebody else is changing what {colour} runs", retry_after=0.2)
+        try:
+            yield
+        finally:
+            os.close(lock)
+
+
+def _spec(record: Mapping[str, Any]) -> EnvironmentSpec:
+    role = Role(record["role"])
+    return EnvironmentSpec(record["release"], record["version"], record["artefact"], role, record["definition"])
+
+
+def _is_worker(status: ProgramStatus) -> bool:
+    return status.program.labels.get("runs") == "active"
+
+
+def _present(programs: Programs, release: str) -> dict[tuple[str, str], ProgramStatus]:
+    """The programs of this release that the supervisor looks after, by process and replica."""
+    found: dict[tuple[str, str], ProgramStatus] = {}
+    for status in programs.values():
+        labels = status.program.labels
+        if status.life in _THERE and labels.get("release") == release:
+            found.setdefault((labels["process"], labels["replica"]), status)
+    return found
+
+
+def _name(colour: Colour, slot: Slot, programs: Programs) -> str:
+    """The slot's name; beside an orphan of that name another one. A worker takes its orphan's name: it waits for it."""
+    base = f"{colour}-{slot}"
+    name, number = base, 2
+    while not slot.worker and name in programs and programs[name].life is Life.ORPHAN:
+        name, number = f"{base}~{number}", number + 1
+    return name
+
+
+def _role(
+    programs: Programs, spec: EnvironmentSpec, workers: list[Slot], present: Mapping[tuple[str, str], ProgramStatus]
+) -> Role | None:
+    """The role that is held in truth: whether the workers work. None while they are being started or stopped."""
+    alive = [status for status in programs.values() if _is_worker(status) and status.life is not Life.STOPPED]
+    if not workers and not alive:
+        return spec.role
+    if not alive:
+        return Role.IDLE
+    if spec.role is Role.IDLE:
+        return None if all(status.life is Life.STOPPING for status in alive) else Role.ACTIVE
+    staff = [present.get(slot.key) for slot in workers]
+    if len(alive) > len(staff) or any(s is None or (s.life is Life.STARTING and not s.restarts) for s in staff):
+        return None
+    return Role.ACTIVE

@@ -1,0 +1,64 @@
+"""What is wrong with the file's processes, seen before anything is touched."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+from pathlib import Path
+
+from greenroom.adapters.process.commands import words
+from greenroom.adapters.process.settings import EnvironmentSettings, ProcessSettings
+
+
+def problems(settings: EnvironmentSettings, source: Path) -> list[str]:
+    """One sentence each, with the way out. What `prepare` may create is not missed."""
+    found = []
+    for name, process in settings.processes.items():
+        place = f"environment.processes.{name}"
+        found += [f"{place}.{text}" for text in (_user(process), _place(process, settings, source)) if text]
+    return found
+
+
+def _user(process: ProcessSettings) -> str:
+    if not process.user:
+        return ""
+    try:
+        entry = pwd.getpwnam(process.user)
+    except KeyError:
+        return f"user: there is no user {process.user!r} on this machine; create it, or leave `user` out"
+    if os.geteuid() not in (0, entry.pw_uid):
+        return f"user: only root may run a process as {process.user!r}; run Greenroom as root or as that user"
+    return ""
+
+
+def _place(process: ProcessSettings, settings: EnvironmentSettings, source: Path) -> str:
+    directory = source / process.directory
+    if not directory.is_dir():
+        return "" if settings.prepare else f"directory: {directory} is not a folder; create it, or correct `directory`"
+    split = words(process.command)
+    if split[:2] == ("/bin/sh", "-c"):
+        return ""
+    program = split[0]
+    if "{" in program:
+        return ""
+    if "/" in program:
+        return "" if settings.prepare and not program.startswith("/") else _file(directory / program, source)
+    path = process.env.get("PATH", settings.env.get("PATH"))
+    if path is None and not shutil.which(program):
+        return f"command: {program} is not found in PATH; install it, or write where it is"
+    return ""
+
+
+def _file(program: Path, source: Path) -> str:
+    if not program.exists():
+        return f"command: {program} does not exist; correct the path, or create it in `prepare`"
+    if program.is_dir() or not os.access(program, os.X_OK):
+        return f"command: {program} is not executable; chmod +x it, or start it by its interpreter"
+    above = [folder for folder in program.parents if folder != source and source in folder.parents]
+    if any((folder / "pyvenv.cfg").exists() for folder in above):
+        return (
+            f"command: {program} is in a virtual environment, which is not copied because it holds absolute paths; "
+            f"create it in `prepare`, for example `python3 -m venv venv`"
+        )
+    return ""
