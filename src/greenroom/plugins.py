@@ -69,6 +69,11 @@ def _found(kind: str) -> dict[str, tuple[EntryPoint, ...]]:
     return {name: tuple(by_value.values()) for name, by_value in found.items()}
 
 
+def forget() -> None:
+    """Look anew at what is installed: for tests, and for who installs while they run."""
+    _found.cache_clear()
+
+
 def _load(kind: str, point: EntryPoint) -> type[Any]:
     try:
         loaded = point.load()

@@ -1,6 +1,6 @@
 """What `init` writes: a commented `greenroom.yaml` for what the folder holds, and on request what calls it.
 
-Nothing here touches the disk but `detect`, which reads; `init` never overwrites.
+`detect` reads the folder, `create` writes a file and never overwrites one; the rest makes text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_PYTHON = ("python -m venv venv", "venv/bin/pip install -r requirements.txt")
+from greenroom.errors import UsageError
+
+_PYTHON = ("python3 -m venv venv", "venv/bin/pip install -r requirements.txt")
 _READ = 64 * 1024
 
 
@@ -64,31 +66,42 @@ def starter(found: Found, listen: str = "127.0.0.1:8080") -> str:
     )
 
 
-def github(found: Found, file: str = "greenroom.yaml") -> str:
-    """A workflow for GitHub Actions, on a runner that lives on the machine of the service."""
-    return _GITHUB.format(service=found.service, file=shlex.quote(file))
+def github(found: Found, file: Path) -> str:
+    """A workflow for GitHub Actions. `file`: where the service's file is on its machine."""
+    return _GITHUB.format(service=found.service, folder=file.parent, deploy=_deploy(file, "$VERSION"))
 
 
-def gitlab(found: Found, file: str = "greenroom.yaml") -> str:
+def gitlab(found: Found, file: Path) -> str:
     """The same for GitLab."""
-    return _GITLAB.format(service=found.service, file=shlex.quote(file))
+    return _GITLAB.format(service=found.service, folder=file.parent, deploy=_deploy(file, "$CI_COMMIT_TAG"))
 
 
-def systemd(found: Found, file: Path, greenroom: str, user: str) -> str:
+def systemd(found: Found, file: Path, greenroom: str) -> str:
     """A unit that starts the service again after a reboot of the machine."""
-    return _SYSTEMD.format(
-        service=found.service,
-        folder=str(file.parent).replace("%", "%%"),
-        greenroom=_unit_word(greenroom),
-        file=_unit_word(str(file)),
-        user=user,
-    )
+    return _SYSTEMD.format(service=found.service, greenroom=_unit_word(greenroom), file=_unit_word(str(file)))
 
 
 def cron(file: Path, greenroom: str) -> str:
     """The same for who has no systemd: a line for `crontab -e`."""
-    command = f"{shlex.quote(greenroom)} resume --file {shlex.quote(str(file))}"
+    command = f"{shlex.quote(greenroom)} --file {shlex.quote(str(file))} reconcile"
     return "@reboot " + command.replace("%", r"\%") + "\n"
+
+
+def create(path: Path, text: str) -> None:
+    """Write a new file, with its folders. `UsageError` if there is one already, which then stays as it is."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path}: is there already, and stays as it is", hint="move it away first") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def _deploy(file: Path, version: str) -> str:
+    name = "" if file.name == "greenroom.yaml" else f" --file {shlex.quote(file.name)}"
+    return f"cd {shlex.quote(str(file.parent))} && greenroom{name} deploy {version}"
 
 
 def _unit_word(text: str) -> str:
@@ -226,46 +239,48 @@ keep_warm: 24h                  # after that, `greenroom rollback` is instant fo
 """
 
 _GITHUB = """\
-# Releases {service} when a version is tagged. It runs on the machine of the service, by a self-hosted runner:
-# https://docs.github.com/actions/hosting-your-own-runners
+# Releases {service} when a version is tagged. The journal, the router and the engine live on the machine that serves; this
+# job copies the files there and asks. If it is cancelled, the release goes on.
 name: release
 on:
   push:
     tags: ["v*"]
-concurrency:
-  group: release-{service}
-  cancel-in-progress: false     # a release is never cut off; a second one waits
+concurrency: release-{service}
 jobs:
   release:
-    runs-on: [self-hosted, {service}]
+    runs-on: ubuntu-latest
     timeout-minutes: 120
     steps:
       - uses: actions/checkout@v4
-      - name: What it would do
-        run: greenroom plan "$GITHUB_REF_NAME" --file {file}
-      - name: Release
-        run: greenroom deploy "$GITHUB_REF_NAME" --file {file}
-        # env: {{DATABASE_URL: "${{{{ secrets.DATABASE_URL }}}}"}}
+      - name: Copy and release      # the runner needs an ssh key for that machine
+        run: |
+          rsync -a --delete --exclude .greenroom --exclude .git ./ "$MACHINE:{folder}/"
+          ssh "$MACHINE" "{deploy}"
+        env:
+          MACHINE: deploy@{service}.example
+          VERSION: ${{{{ github.ref_name }}}}
 """
 
 _GITLAB = """\
-# Releases {service} when a version is tagged. It runs on the machine of the service, by a runner with its tag.
+# Releases {service} when a version is tagged. The journal, the router and the engine live on the machine that serves; this
+# job copies the files there and asks. If it is cancelled, the release goes on.
 release:
   stage: deploy
-  tags: [{service}]
   rules:
     - if: $CI_COMMIT_TAG
-  resource_group: release-{service}   # a second release waits
-  interruptible: false
+  resource_group: release-{service}
   timeout: 2h
-  script:
-    - greenroom plan "$CI_COMMIT_TAG" --file {file}
-    - greenroom deploy "$CI_COMMIT_TAG" --file {file}
+  variables:
+    MACHINE: deploy@{service}.example
+  script:                           # the runner needs rsync, and an ssh key for that machine
+    - rsync -a --delete --exclude .greenroom --exclude .git ./ "$MACHINE:{folder}/"
+    - ssh "$MACHINE" "{deploy}"
 """
 
 _SYSTEMD = """\
-# Starts {service} again after a reboot. As root:
-#   cp this-file /etc/systemd/system/greenroom-{service}.service && systemctl enable greenroom-{service}
+# Starts {service} again after a reboot. As the user who releases:
+#   ~/.config/systemd/user/greenroom-{service}.service
+#   systemctl --user enable greenroom-{service}; and once: loginctl enable-linger
 [Unit]
 Description=Greenroom: {service}
 After=network.target
@@ -273,12 +288,10 @@ After=network.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-User={user}
-WorkingDirectory={folder}
-ExecStart={greenroom} resume --file {file}
-# What runs is kept by Greenroom's own supervisor, in this unit's group of processes.
+# Stopping this unit must not stop the service; `greenroom down` does that.
 KillMode=none
+ExecStart={greenroom} --file {file} reconcile
 
 [Install]
-WantedBy=multi-user.target
+WantedBy=default.target
 """

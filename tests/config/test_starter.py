@@ -1,0 +1,77 @@
+"""`init` writes a file that loads as it stands, for whatever the folder holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from greenroom.config import starter
+from greenroom.config.loader import load
+from greenroom.errors import UsageError
+
+FOLDERS = {
+    "a Procfile": {"Procfile": "web: gunicorn shop:app -b :$PORT\nworker: python work.py\nrelease: x\n"},
+    "Flask": {"requirements.txt": "Flask==3.1\ngunicorn\n", "app.py": ""},
+    "FastAPI": {"requirements.txt": "fastapi[standard]\nuvicorn\n", "main.py": ""},
+    "Django": {"requirements.txt": "django\n", "shop/wsgi.py": ""},
+    "Python": {"pyproject.toml": '[project]\ndependencies = ["datasette>=1"]\n', "server.py": ""},
+    "Node.js": {"package.json": '{"name": "shop"}', "package-lock.json": "{}"},
+    "plain files": {"index.html": "", "Procfile": "\x00\xff"},
+}
+
+WEB = {
+    "a Procfile": "gunicorn shop:app -b :{port}",
+    "Flask": "venv/bin/gunicorn app:app --bind 127.0.0.1:{port}",
+    "FastAPI": "venv/bin/uvicorn main:app --host 127.0.0.1 --port {port}",
+    "Django": "venv/bin/gunicorn shop.wsgi --bind 127.0.0.1:{port}",
+    "Python": "venv/bin/python server.py",
+    "Node.js": "npm start",
+    "plain files": "python3 -m http.server {port} --bind 127.0.0.1",
+}
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_the_starter_loads_as_it_stands(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "My Shop (2)"
+    for name, text in FOLDERS[kind].items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    found = starter.detect(folder)
+    assert (found.kind, found.service) == (kind, "my-shop-2")
+    starter.create(folder / "greenroom.yaml", starter.starter(found))
+    loaded = load(folder / "greenroom.yaml", {})
+    processes = loaded.sections.environment.settings.processes
+    assert processes["web"].command == WEB[kind]
+    assert all(process.runs == "active" for name, process in processes.items() if name != "web")
+
+
+def test_what_is_commented_out_loads_too(tmp_path: Path) -> None:
+    text = starter.starter(starter.detect(tmp_path)).replace("  # - {", "  - {").replace("# env: {", "env: {")
+    for key in ("shift:", "analysis:", "  - {metric", "notify:", "  - {type: webhook"):
+        text = text.replace(f"# {key}", key)
+    (tmp_path / "greenroom.yaml").write_text(text)
+    loaded = load(tmp_path / "greenroom.yaml", {"DATABASE_URL": "x", "WEBHOOK_URL": "http://hooks.example/x"})
+    assert (len(loaded.plan.steps), len(loaded.plan.rules), len(loaded.sections.notifiers)) == (3, 1, 1)
+    assert len(loaded.plan.checks) == 2
+
+
+def test_it_never_overwrites(tmp_path: Path) -> None:
+    path = tmp_path / "greenroom.yaml"
+    path.write_text("mine")
+    with pytest.raises(UsageError, match="is there already"):
+        starter.create(path, "theirs")
+    assert path.read_text() == "mine"
+
+
+def test_what_calls_it(tmp_path: Path) -> None:
+    found = starter.detect(tmp_path)
+    file = Path("/srv/my shop/greenroom.yaml")
+    for text in (starter.github(found, file), starter.gitlab(found, file)):
+        assert isinstance(yaml.safe_load(text), dict)
+        assert "cd '/srv/my shop' && greenroom deploy $" in text
+    assert 'ExecStart=/bin/greenroom --file "/srv/my shop/greenroom.yaml" reconcile' in starter.systemd(
+        found, file, "/bin/greenroom"
+    )
+    assert starter.cron(file, "/bin/g%") == "@reboot /bin/g\\% --file '/srv/my shop/greenroom.yaml' reconcile\n"
