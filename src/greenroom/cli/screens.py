@@ -1,0 +1,116 @@
+"""Where progress goes: line by line without a terminal, one calm picture with one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TextIO
+
+from greenroom.cli.follow import Picture, Screen
+from greenroom.cli.lines import Line, news
+from greenroom.cli.picture import progress
+from greenroom.cli.text import Ink, clock, plain, width_of
+from greenroom.domain.records import Entry
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.text import Text
+
+EVIDENCE = 20
+"""Lines of evidence that are shown with a failure."""
+
+
+def screen_for(stream: TextIO, *, live: bool, ink: Ink) -> Screen:
+    return LiveScreen(stream, ink) if live else LineScreen(stream, ink)
+
+
+def written(line: Line, ink: Ink) -> list[str]:
+    """`14:32:08  ✓ checks     http /`, and its evidence below."""
+    head = f"{clock(line.at, exact=True)}  {line.mark or ' '} {line.topic:<12}"
+    shown = [f"{ink(head, line.style) if line.style != 'dim' else head}{plain(line.text)}"]
+    if line.style == "dim":
+        shown = [ink(shown[0], "dim")]
+    shown += [f"              {plain(more)}" for more in line.more[:EVIDENCE]]
+    if len(line.more) > EVIDENCE:
+        shown.append(f"              … and {len(line.more) - EVIDENCE} lines more: `greenroom show`")
+    return shown
+
+
+class LineScreen:
+    """One line for each change, with its time. The same line is not said twice in a row."""
+
+    patient = False
+
+    def __init__(self, stream: TextIO, ink: Ink) -> None:
+        self._stream, self._ink = stream, ink
+        self._last = ("", "", "")
+
+    def news(self, entry: Entry) -> None:
+        line = news(entry)
+        if line is None or (line.mark, line.topic, line.text) == self._last:
+            return
+        self._last = (line.mark, line.topic, line.text)
+        self._print(written(line, self._ink))
+
+    def show(self, picture: Picture) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        self._print([text])
+
+    def close(self) -> None:
+        pass
+
+    def _print(self, lines: list[str]) -> None:
+        print("\n".join(lines), file=self._stream, flush=True)
+
+
+class LiveScreen:
+    """The picture, redrawn in place when it changed; troubles scroll by above it and stay."""
+
+    patient = True
+
+    def __init__(self, stream: TextIO, ink: Ink) -> None:
+        self._stream, self._ink = stream, ink
+        self._live: Live | None = None
+        self._drawn: list[str] = []
+        self._width = 0
+
+    def news(self, entry: Entry) -> None:
+        line = news(entry)
+        if line is not None and line.mark in ("✗", "?"):
+            self._above(written(line, self._ink))
+
+    def show(self, picture: Picture) -> None:
+        width = width_of(self._stream)
+        lines = progress(picture, width, self._ink)
+        if lines == self._drawn and width == self._width:
+            return
+        self._drawn, self._width = lines, width
+        self._begun().update(_text(lines), refresh=True)
+
+    def say(self, text: str) -> None:
+        self._above([text])
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+            print(file=self._stream)
+
+    def _above(self, lines: list[str]) -> None:
+        self._begun().console.print(_text(lines), soft_wrap=True)
+
+    def _begun(self) -> Live:
+        if self._live is None:
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(file=self._stream, highlight=False, no_color=not self._ink.on)
+            self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+            self._live.start()
+        return self._live
+
+
+def _text(lines: list[str]) -> Text:
+    from rich.text import Text
+
+    return Text.from_ansi("\n".join(lines), no_wrap=True)

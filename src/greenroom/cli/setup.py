@@ -1,0 +1,104 @@
+"""init, completion, demo: what one does once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from greenroom.cli.context import Context
+from greenroom.errors import Refused, UsageError
+
+WORKFLOWS = {"github": Path(".github") / "workflows" / "release.yml", "gitlab": Path(".gitlab-ci.yml")}
+
+
+def init(context: Context, ci: str | None, *, systemd: bool) -> int:
+    """Write what is missing; say what was found, and what to do next."""
+    from greenroom.config import starter
+
+    file = context.file
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder")
+    found = starter.detect(folder)
+    wanted: dict[Path, str] = {file: starter.starter(found)}
+    if ci:
+        workflow = starter.github if ci == "github" else starter.gitlab
+        wanted[folder / WORKFLOWS[ci]] = workflow(found, file.absolute())
+    if systemd:
+        unit = starter.systemd(found, file.absolute(), _greenroom())
+        wanted[folder / f"greenroom-{found.service}.service"] = unit
+    there = [path for path in wanted if path.exists() or path.is_symlink()]
+    written = [path for path in wanted if path not in there]
+    if not written:
+        raise Refused(f"{' and '.join(map(str, there))}: there already; nothing is overwritten", hint=_next(file))
+    for path in written:
+        starter.create(path, wanted[path])
+    if context.json:
+        context.document(
+            {
+                "service": found.service,
+                "found": found.kind,
+                "written": [str(path) for path in written],
+                "kept": [str(path) for path in there],
+            }
+        )
+        return 0
+    context.say(f"Found {found.kind}. Written: {', '.join(map(str, written))}.")
+    if there:
+        context.say(f"There already, and left as it is: {', '.join(map(str, there))}.")
+    if (folder / ".git").exists() and ".greenroom" not in _read(folder / ".gitignore"):
+        context.say("Add `.greenroom/` to .gitignore: the service's state on this machine is kept there.")
+    context.say(_next(file))
+    return 0
+
+
+def _next(file: Path) -> str:
+    named = "" if str(file) == "greenroom.yaml" else f" --file {file}"
+    return f"Read {file}, then: `greenroom plan 1{named}`, `greenroom deploy 1{named}`."
+
+
+def _greenroom() -> str:
+    """The command, by its whole path: a unit has another PATH."""
+    found = shutil.which("greenroom", path=os.path.dirname(sys.executable)) or shutil.which("greenroom")
+    return os.path.abspath(found) if found else f"{sys.executable} -m greenroom"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def completion(context: Context, shell: str, verbs: click.Command) -> int:
+    """The script that a shell evaluates."""
+    from click.shell_completion import get_completion_class
+
+    made = get_completion_class(shell)
+    assert made is not None
+    script = made(verbs, {}, "greenroom", "_GREENROOM_COMPLETE").source()
+    if context.json:
+        context.document({"shell": shell, "script": script})
+    else:
+        print(script)
+    return 0
+
+
+def demo(context: Context, out: Path) -> int:
+    """The demo speaks for itself; with `--json` the document says how it ended and where its log is."""
+    from greenroom.demo import story
+
+    if not context.json:
+        return story.run(out)
+    sys.stdout.flush()
+    stdout, sys.stdout = sys.stdout, sys.stderr
+    try:
+        code = story.run(out)
+    finally:
+        sys.stdout = stdout
+    context.document({"exit": code, "folder": str(out.resolve()), "requests": str(out.resolve() / "requests.jsonl")})
+    return code

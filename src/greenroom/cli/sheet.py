@@ -1,0 +1,200 @@
+"""What `greenroom status` prints, from the status document. Standard library only, cheap to import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from greenroom.cli.text import Ink, ago, clock, columns, rate_line, span, wrapped
+
+Doc = Mapping[str, Any]
+
+LABEL = 12
+"""Columns before what a line says."""
+
+_STYLES = {"ready": "good", "warm": "good", "starting": "warn", "unhealthy": "red", "unknown": "warn", "absent": "dim"}
+_ALARMING = {"stuck", "failed", "rolling_back"}
+
+
+def exit_code(status: Doc) -> int:
+    """6: drifted, stuck, or the truth cannot be seen; 7: waiting for a person; 0 otherwise."""
+    release = status.get("release") or {}
+    if status.get("journal", "ok") == "unreadable" or status.get("route") == "drifted":
+        return 6
+    if release.get("status") == "stuck" or (status.get("route") == "unknown" and not _nothing(status)):
+        return 6
+    return 7 if release.get("status") in ("paused", "waiting_approval") else 0
+
+
+def sheet(status: Doc, width: int, ink: Ink) -> list[str]:
+    """The lines for a person: who is live first, then why."""
+    lines = [headline(status, ink), ""]
+    if not _nothing(status):
+        lines += [*_environments(status, ink), ""]
+    lines += _facts(status, width, ink)
+    for problem in status.get("problems") or ():
+        first, *rest = wrapped(problem, width, indent="    ", first="  ! ")
+        lines += [ink(first, "warn"), *rest]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def headline(status: Doc, ink: Ink) -> str:
+    """One sentence: who is live."""
+    name, active, now = status.get("service") or "the service", status.get("active"), float(status["now"])
+    if status.get("down"):
+        return f"{ink(name, 'bold')} is down, on purpose"
+    if active:
+        version, colour = ink(str(active["version"]), "bold"), ink(active["colour"], active["colour"])
+        since = f"since {clock(active['since'], now)} ({ago(active['since'], now)})"
+        return f"{ink(name, 'bold')}: {version} is live on {colour} {since}"
+    if status.get("journal", "ok") == "unreadable":
+        return f"{ink(name, 'bold')}: the journal cannot be read; this is what runs"
+    return f"{ink(name, 'bold')}: nothing is live yet"
+
+
+def _nothing(status: Doc) -> bool:
+    """Neither a release nor anything that runs: there is nothing to tell about environments."""
+    environments = status.get("environments") or {}
+    runs = any(e.get("state") not in ("absent", "unknown") for e in environments.values())
+    return not (status.get("active") or status.get("release") or runs or status.get("traffic"))
+
+
+def _environments(status: Doc, ink: Ink) -> list[str]:
+    """The two colours, the active one first: a table of five columns."""
+    active = (status.get("active") or {}).get("colour", "blue")
+    order = sorted(status.get("environments") or {}, key=lambda colour: (colour != active, colour))
+    rows, styles = [], []
+    for colour in order:
+        environment = status["environments"][colour]
+        state = str(environment.get("state", "unknown"))
+        cells = [colour, environment.get("version") or "–", state, replicas(environment), _traffic(status, colour)]
+        rows.append([f"  {cells[0]}", *cells[1:]])
+        styles.append((colour, colour if colour in ("blue", "green") else "", state, _STYLES.get(state, "")))
+    heads = ["", "version", "state", "replicas", "traffic"]
+    table = columns(rows, gap="   ", heads=heads)
+    lines = [ink(table[0], "dim")]
+    for line, (colour, paint, state, style) in zip(table[1:], styles, strict=True):
+        before, after = line.split(state, 1) if state in line else (line, "")
+        before = before.replace(colour, ink(colour, paint), 1)
+        lines.append(f"{before}{ink(state, style)}{after}" if after or state in line else line)
+        lines += _ailing(status["environments"][colour])
+    return lines
+
+
+def replicas(environment: Doc) -> str:
+    """`web 2/2, worker 1/1`: healthy of all, by process."""
+    counts: dict[str, list[int]] = {}
+    for member in environment.get("members") or ():
+        count = counts.setdefault(str(member.get("process")), [0, 0, 0])
+        count[0] += member.get("health") == "healthy"
+        count[1] += 1
+        count[2] += int(member.get("restarts") or 0)
+    texts = []
+    for process, (healthy, every, restarts) in counts.items():
+        again = f" ({restarts} restart{'s' if restarts > 1 else ''})" if restarts else ""
+        texts.append(f"{process} {healthy}/{every}{again}")
+    return ", ".join(texts) or "–"
+
+
+def _ailing(environment: Doc) -> list[str]:
+    """A line for each replica that is not well, and says why."""
+    return [
+        f"      {m['process']}-{m['replica']} is {m['health']}: {m['detail']}"
+        for m in environment.get("members") or ()
+        if m.get("health") != "healthy" and m.get("detail")
+    ]
+
+
+def _traffic(status: Doc, colour: str) -> str:
+    shares, holding = status.get("traffic"), status.get("holding") or {}
+    if shares is None:
+        return "not seen"
+    text = f"{shares.get(colour, 0):3} %"
+    held = holding.get(colour, 0)
+    return f"{text}  ({held} still hold it)" if held and not shares.get(colour, 0) else text
+
+
+def _facts(status: Doc, width: int, ink: Ink) -> list[str]:
+    lines: list[str] = []
+    for label, text, style in _labelled(status):
+        first, *rest = wrapped(text, width, indent=" " * LABEL, first=f"  {label:<{LABEL - 2}}")
+        painted = ink(first[LABEL:], style) if style else first[LABEL:]
+        lines += [ink(first[:LABEL], "dim") + painted, *(ink(line, style) for line in rest)]
+    return lines
+
+
+def _labelled(status: Doc) -> list[tuple[str, str, str]]:
+    """(label, text, style) of every fact that there is."""
+    facts: list[tuple[str, str, str]] = []
+    if not _nothing(status):
+        facts.append(("route", *_route(status)))
+    for colour, rates in (status.get("rates") or {}).items():
+        if (text := rate_line(rates)) and (rates.get("requests_per_s") or 0) > 0:
+            facts.append((colour, text, "red" if (rates.get("errors_per_s") or 0) > 0 else ""))
+    if release := status.get("release"):
+        facts += _release(release, float(status["now"]))
+    if warm := status.get("warm"):
+        until = f"until {clock(warm['until'], status['now'])}"
+        facts.append(
+            ("way back", f"`greenroom rollback` returns to {warm['version']} on {warm['colour']}, {until}", "")
+        )
+    if engine := _engine(status):
+        facts.append(engine)
+    if way := _way_on(status):
+        facts.append(("next", way, ""))
+    return facts
+
+
+def _route(status: Doc) -> tuple[str, str]:
+    route = status.get("route")
+    if route == "drifted":
+        why = status.get("drift") or "somebody else moved it"
+        return f"drifted: {why}", "red"
+    if route == "unknown":
+        return "unknown: what the router serves could not be confirmed", "warn"
+    return "in sync, seen at the router just now", ""
+
+
+def _release(release: Doc, now: float) -> list[tuple[str, str, str]]:
+    state = str(release["status"])
+    words = state.replace("_", " ")
+    if release.get("ended") is not None:
+        when = f"{clock(release['ended'], now)} ({ago(release['ended'], now)})"
+    else:
+        when = f"in {release['stage']} since {clock(release['since'], now)}"
+        if until := release.get("until"):
+            when += f", until {clock(until, now, exact=True)} ({span(until - now)} left)"
+    style = "red" if state in _ALARMING else "warn" if state in ("paused", "waiting_approval") else ""
+    facts = [("release", f"{release['id']} ({release['version']}): {words}, {when}", style)]
+    return [*facts, ("", str(release["reason"]), "")] if release.get("reason") else facts
+
+
+def _engine(status: Doc) -> tuple[str, str, str] | None:
+    """Somebody should be awake. A lock that is held by it is no news."""
+    engine, lock = status.get("engine"), status.get("lock")
+    if engine is not None:
+        return None
+    if lock is None:
+        return None
+    who = f", {lock['holder']} works on it" if lock.get("holder") else "; nobody works on it now"
+    return "lock", f"{lock['release']} by {lock['by']} since {clock(lock['since'], status['now'])}{who}", ""
+
+
+def _way_on(status: Doc) -> str:
+    """What a person may type now, where it is not said already."""
+    release = status.get("release") or {}
+    if status.get("journal", "ok") == "unreadable":
+        return ""
+    if status.get("down"):
+        return "`greenroom resume` starts it again, `greenroom deploy VERSION` another version"
+    if status.get("route") == "drifted":
+        return "`greenroom reconcile` puts it back, `greenroom reconcile --accept` takes it over"
+    if release.get("ended") is None and release:
+        follow = f"`greenroom deploy {release['version']}` follows it"
+        exposed = release.get("stage") in ("shift", "bake")
+        going = release.get("stage") in ("aborting", "rolling_back")
+        end = "" if going else ", `greenroom rollback` takes it back" if exposed else ", `greenroom abort` ends it"
+        return follow + end
+    return "`greenroom deploy VERSION` releases the first version" if _nothing(status) else ""

@@ -1,0 +1,125 @@
+"""The verbs that change something: ask, follow to the end, say what is so now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from greenroom.cli.context import Context, Installation
+from greenroom.cli.follow import Follower, begun_at, find
+from greenroom.cli.screens import screen_for
+from greenroom.cli.stand import until_in_sync, until_up
+from greenroom.cli.summary import last_words
+from greenroom.cli.text import plain
+from greenroom.domain.phases import Status
+from greenroom.domain.status import release_document
+from greenroom.errors import Refused, UsageError
+
+if TYPE_CHECKING:
+    from greenroom.control import Accepted
+
+WANTED: dict[str, frozenset[Status]] = {
+    "deploy": frozenset({Status.SUCCEEDED}),
+    "promote": frozenset({Status.SUCCEEDED}),
+    "resume": frozenset({Status.SUCCEEDED}),
+    "abort": frozenset({Status.ABORTED}),
+    "rollback": frozenset({Status.ROLLED_BACK}),
+}
+"""The end that each verb asks for: exit code 0."""
+
+TAIL = 15
+"""Lines of a failed candidate's output."""
+
+
+def deploy(context: Context, version: str, why: str, *, keep: bool, detach: bool) -> int:
+    check_version(version)
+    installed = context.open()
+    if not _follows(installed, version) and (problems := installed.problems()):
+        raise UsageError("\n".join(problems), hint="nothing was touched")
+    accepted = installed.deploy(version, why, keep=keep)
+    if not accepted.release:
+        return _live_already(context, installed, accepted.text)
+    return _follow(context, installed, accepted, "deploy", detach=detach)
+
+
+def check_version(version: str) -> None:
+    """A version is a word: it stands in file names, headers and logs."""
+    if not version or len(version) > 100 or not version.isprintable() or any(c.isspace() for c in version):
+        raise UsageError(f"{version[:40]!r} is no version", hint="use one word of at most 100 characters, like 1.4.2")
+    if version.startswith("-"):
+        raise UsageError(f"{version!r} is no version: it begins with a dash")
+
+
+def _follows(installed: Installation, version: str) -> bool:
+    """This version is being released already. Creates nothing to find that out."""
+    if not (installed.state / "journal.db").exists():
+        return False
+    running = installed.control.state().running
+    return running is not None and running.version == version
+
+
+def _live_already(context: Context, installed: Installation, text: str) -> int:
+    """0 only if the router was seen to serve it."""
+    if (route := until_in_sync(context, installed)) != "in_sync":
+        return context.result(6, f"{text}, but the route is {route}.", hint="`greenroom status` says more")
+    return context.result(0, f"{text}; the route agrees.")
+
+
+def steer(context: Context, verb: str, why: str, *, detach: bool) -> int:
+    """promote, resume, abort, rollback: ask, and follow the release to its end."""
+    installed = context.reach()
+    asleep = verb == "resume" and installed.control.state().down
+    accepted = installed.request(verb, why)
+    if asleep:
+        return until_up(context, installed, "started again")
+    if not accepted.release:
+        return context.result(0, f"{accepted.text}.")
+    return _follow(context, installed, accepted, verb, detach=detach)
+
+
+def pause(context: Context, why: str) -> int:
+    installed = context.reach()
+    accepted = installed.request("pause", why)
+    release = installed.control.state().running
+    if release is None or release.paused is None:
+        raise Refused("the release has ended meanwhile", hint="`greenroom status` shows what is")
+    document = release_document(installed.control.state(), release, installed.control.now())
+    text = f"{release.id} ({release.version}) is paused in {release.phase}" if accepted.written else accepted.text
+    return context.result(0, f"{text}.", hint="`greenroom resume` goes on with it", release=document)
+
+
+def _follow(context: Context, installed: Installation, accepted: Accepted, verb: str, *, detach: bool) -> int:
+    release = accepted.release
+    if detach:
+        service, now = installed.control.state(), installed.control.now()
+        document = release_document(service, find(service, release), now)
+        text = f"{release}: {accepted.text}; the resident engine carries it out."
+        return context.result(0, text, hint="`greenroom status` tells how it goes", release=document)
+    whole = verb == "deploy" or not accepted.written
+    after = begun_at(installed, release) if whole else accepted.seq - 1
+    if not accepted.written:
+        context.say(f"{accepted.text}.")
+    screen = screen_for(context.stream, live=context.live, ink=context.ink)
+    return _conclude(context, installed, Follower(installed, context.tools, screen, release, after), WANTED[verb])
+
+
+def _conclude(context: Context, installed: Installation, follower: Follower, wanted: Collection[Status]) -> int:
+    ending = follower.run()
+    last = last_words(ending, wanted)
+    if last.ailing:
+        for line in _output(installed, str(ending.release.colour), ending.release.begun):
+            print(line, file=context.stream)
+    document = release_document(ending.service, ending.release, ending.now)
+    return context.result(last.code, last.text, hint=last.hint, release=document)
+
+
+def _output(installed: Installation, colour: str, since: float) -> list[str]:
+    """The last lines that the candidate wrote."""
+    from greenroom.cli.logs import files, tail
+
+    lines: list[str] = []
+    for log in files(installed.state, colour):
+        if log.path.stat().st_mtime < since - 1 or not (written := tail(log.path, TAIL)):
+            continue
+        lines += ["", f"The last lines of {log.name} on {colour} ({log.path}):", *(f"  | {plain(t)}" for t in written)]
+    return [*lines, ""] if lines else []
