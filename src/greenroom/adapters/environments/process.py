@@ -97,7 +97,7 @@ class ProcessEnvironment:
             self._end(programs, kept | set(names.values()), sweep=spec.sweep)
             for slot in wanted:
                 if slot.key in names:
-                    self._start(cast, slot, names[slot.key])
+                    self._start(cast, slot, names[slot.key], programs)
 
     def remove(self, colour: Colour, key: ActionKey) -> None:
         with self._locked(colour):
@@ -128,9 +128,15 @@ class ProcessEnvironment:
 
     # --- inside
 
-    def _start(self, cast: Cast, slot: Slot, name: str) -> None:
-        taken = frozenset(status.program.port for status in self.supervisor.observe().values())
-        self.supervisor.apply(cast.program(slot, name, runfiles.free_port(taken)))
+    def _start(self, cast: Cast, slot: Slot, name: str, programs: Programs) -> None:
+        """On a port of its own; on the same as before if it is on its way already, which changes nothing then."""
+        known = programs.get(name)
+        if known and known.life is not Life.ORPHAN and known.program.labels["release"] == cast.spec.release:
+            port = known.program.port
+        else:
+            taken = frozenset(status.program.port for status in self.supervisor.observe().values())
+            port = runfiles.free_port(taken)
+        self.supervisor.apply(cast.program(slot, name, port))
 
     def _end(self, programs: Programs, wanted: set[str], *, sweep: bool) -> None:
         """What does not belong here ends; orphans that may have traffic only with `sweep`."""

@@ -48,10 +48,16 @@ class Supervisord:
 
     def observe(self) -> Mapping[str, ProgramStatus]:
         """`Temporary` if there is a supervisor and it does not answer."""
-        infos = self.ask() or {}
+        for _ in range(2):
+            names = self.folder.names()
+            ending = {name for name in names if self.folder.ending(name)}
+            infos = self.ask()
+            # A program that is just being loaded, or loaded anew, is not to be missed: then look once more.
+            if infos is None or all(name in infos or name in ending for name in names):
+                break
         found = {}
-        for name in sorted({*infos, *self.folder.names()}):
-            status = self._status(name, infos.get(name))
+        for name in sorted({*(infos or {}), *names}):
+            status = self._status(name, (infos or {}).get(name), name in ending)
             if status:
                 found[name] = status
         return found
@@ -179,18 +185,19 @@ class Supervisord:
         finally:
             os.close(lock)
 
-    def _status(self, name: str, info: Mapping[str, Any] | None) -> ProgramStatus | None:
+    def _status(self, name: str, info: Mapping[str, Any] | None, ending: bool) -> ProgramStatus | None:
         spec, record = self.folder.wanted(name), self.folder.record(name)
         program = _program(name, spec, record)
         if info is None:
-            return self._unwatched(program, spec, record)
+            return _unwatched(program, spec, record, ending)
         pid, state = int(info["pid"]), info["state"]
         since, restarts, port = float(info["start"]), 0, program.port
         noted, life, detail = self.folder.note(name)
         current = record is not None and record["pid"] == pid and pid > 0
         if record:
             since, restarts = float(record["at"]), int(record["starts"]) - 1
-            port = int(record["port"]) if current or life == "guarding" else port
+            known = spec is None or record.get("applied") == spec.get("applied")
+            port = int(record["port"]) if (current and known) or life == "guarding" else port
         if state in (STARTING, RUNNING):
             if noted == pid and life == "guarding" and record:
                 seen, pid = Life.RUNNING, int(record["pid"])
@@ -205,22 +212,9 @@ class Supervisord:
         else:
             seen = {STOPPING: Life.STOPPING, STOPPED: Life.STOPPED, EXITED: Life.STARTING}.get(state, Life.FAILED)
             detail = str(info["spawnerr"]) if seen is Life.FAILED else ""
-        if spec and spec.get("removed") and self.folder.ending(name):
+        if spec and spec.get("removed") and ending:
             seen = Life.STOPPING
         return ProgramStatus(replace(program, port=port), seen, pid, since, max(0, restarts), detail)
-
-    def _unwatched(self, program: Program, spec: Record | None, record: Record | None) -> ProgramStatus | None:
-        """No supervisor knows it: an orphan, or a stale file. A program that is to be kept is told as stopped."""
-        left = runfiles.members(record)
-        if record and left:
-            going = bool(spec and spec.get("removed")) and self.folder.ending(program.name)
-            life = Life.STOPPING if going else Life.ORPHAN
-            leader = int(record["pid"]) if runfiles.alive(record) else left[0]
-            known = replace(program, port=int(record["port"]))
-            return ProgramStatus(known, life, leader, float(record["at"]), max(0, int(record["starts"]) - 1))
-        if spec and not spec.get("removed") and (spec["keep"] or self.folder.ending(program.name)):
-            return ProgramStatus(program, Life.STOPPED, detail="there is no supervisor that runs it")
-        return None
 
 
 def detach(command: list[str], directory: Path, environment: dict[str, str], *handles: int) -> None:
@@ -239,6 +233,20 @@ def detach(command: list[str], directory: Path, environment: dict[str, str], *ha
             start_new_session=True,
             check=True,
         )
+
+
+def _unwatched(program: Program, spec: Record | None, record: Record | None, ending: bool) -> ProgramStatus | None:
+    """No supervisor knows it: an orphan, or a stale file. A program that is to be kept is told as stopped."""
+    removed = bool(spec and spec.get("removed"))
+    left = runfiles.members(record)
+    if record and left:
+        life = Life.STOPPING if removed and ending else Life.ORPHAN
+        leader = int(record["pid"]) if runfiles.alive(record) else left[0]
+        known = replace(program, port=int(record["port"]))
+        return ProgramStatus(known, life, leader, float(record["at"]), max(0, int(record["starts"]) - 1))
+    if spec and not removed and (spec["keep"] or ending):
+        return ProgramStatus(program, Life.STOPPED, detail="there is no supervisor that runs it")
+    return None
 
 
 def _check(program: Program) -> None:
