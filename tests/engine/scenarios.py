@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from stage import PLAN, STEPS, Stage, findings
-
 from greenroom.domain.model import Split
 from greenroom.domain.phases import Phase
 from greenroom.domain.plan import Plan
 from greenroom.testing.world import Behaviour
+from tests.engine.stage import PLAN, STEPS, Stage, findings
 
 SHORT = replace(PLAN, bake=2.0, keep_warm=12.0, drain=2.0, ready_within=6.0)
 SUCCEEDED, ABORTED, ROLLED_BACK, FAILED = Phase.SUCCEEDED, Phase.ABORTED, Phase.ROLLED_BACK, Phase.FAILED

@@ -202,6 +202,8 @@ class Stage:
     def _promises(self) -> None:
         """What the journal told a person, the referee holds us to."""
         self.world.promises.clear()
+        if self.journal.broken:
+            return
         self.told = replay(self.journal.read(self.told.seq), self.told)
         warm = self.told.warm
         if warm is not None and self.told.running is None and not self.told.down:
@@ -215,8 +217,9 @@ class Stage:
             return ""
         colour = next((c for c in Colour if live.split.of(c) == 100), None)
         group = self.world.groups[colour] if colour else None
-        healthy = group is not None and group.healthy(self.clock.now())
-        return group.spec.version if group is not None and healthy else ""
+        if colour is None or group is None or not group.healthy(self.clock.now()):
+            return ""
+        return group.spec.version if set(live.backend(colour).endpoints) & set(group.endpoints) else ""
 
     def assert_sound(self, lost: float = 0.0) -> None:
         """Nothing that must never be has been; the journal replays; its record of who is live agrees with the world."""

@@ -101,7 +101,8 @@ class Reconciler:
         except JournalError as error:
             return self._troubled(f"the journal: {explain(error)}")
         except Exception as error:
-            log.exception("%s: an error that nobody foresaw; nothing is done until it is gone", self.name)
+            if explain(error) != self._complaint:
+                log.exception("%s: an error that nobody foresaw; nothing is done until it is gone", self.name)
             return self._troubled(explain(error))
         self._trouble, self._complaint = 0, ""
         return pause
@@ -114,8 +115,8 @@ class Reconciler:
             return min(max(left, QUICKEST), 1.0)
         self._replay()
         adapters = self._decide()
-        if isinstance(self.decision, Do) and not isinstance(self.decision.action, Ask) and self._looker.partly:
-            self._looker.forget()  # nothing is done to the world on what was seen a while ago
+        if self._looker.partly and _weighty(self.decision):
+            self._looker.forget()
             adapters = self._decide()
         if note := self._stuck():
             return self._write(note, lease)
@@ -292,6 +293,11 @@ class Reconciler:
         release = self.service.running
         before = release.judgement(f"check:{action.check}") if release else None
         return before is None or before.verdict is not finding.verdict or before.memo != finding.memo
+
+
+def _weighty(decision: Decision | None) -> bool:
+    """Nothing is done to the world, and no phase is left, on what was seen a while ago."""
+    return isinstance(decision, Move) or (isinstance(decision, Do) and not isinstance(decision.action, Ask))
 
 
 def _judged(release: str, action: Ask, finding: Finding) -> Judged:
