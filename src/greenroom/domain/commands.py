@@ -118,7 +118,7 @@ def _steer(service: Service, command: Command) -> Answer:
     release, verb = service.running, command.verb
     if release is None:
         last = service.release
-        text = f"nothing to {verb}: no release runs" + (f"; the last, {last.id}, has {last.row.status}" if last else "")
+        text = f"nothing to {verb}: no release runs" + (f"; the last was {last.id} ({last.row.status})" if last else "")
         hint = (
             "`greenroom rollback` goes back to the version before"
             if verb == "abort"
