@@ -65,10 +65,10 @@ def test_one_that_is_broken_is_named_with_its_package(packages: Path, code: str,
 
 def test_two_of_one_name_are_refused(packages: Path) -> None:
     install(packages, "strangers_three", "class Check: ...", "http")
-    with pytest.raises(UsageError, match="two packages offer the check `http`: greenroom .* and strangers_three 2.0"):
+    with pytest.raises(UsageError, match=r"two packages offer the check `http`: greenroom .* and strangers_three 2.0"):
         plugins.find("check", "http")
 
 
 def test_an_unknown_name_gets_the_closest_and_all() -> None:
-    with pytest.raises(UsageError, match="no check `comand`; did you mean `command`\\? Known: command, http"):
+    with pytest.raises(UsageError, match=r"no check `comand`; did you mean `command`\? Known: command, http"):
         plugins.find("check", "comand")

@@ -47,6 +47,17 @@ def test_the_starter_loads_as_it_stands(tmp_path: Path, kind: str) -> None:
     assert all(process.runs == "active" for name, process in processes.items() if name != "web")
 
 
+@pytest.mark.parametrize(
+    "procfile",
+    ["api: serve ${PORT:-80} --workers ${N}\nclock: tick\n", 'WEB: "it\'s" \\ {x: [y]} # & *\n-x: y\nb: \x07\n'],
+)
+def test_a_strange_procfile(tmp_path: Path, procfile: str) -> None:
+    (tmp_path / "Procfile").write_text(procfile)
+    starter.create(tmp_path / "greenroom.yaml", starter.starter(starter.detect(tmp_path)))
+    settings = load(tmp_path / "greenroom.yaml", {}).sections.environment.settings
+    assert settings.processes[settings.routed].command in ("serve {port} --workers $N", '"it\'s" \\ {x: [y]} # & *')
+
+
 def test_what_is_commented_out_loads_too(tmp_path: Path) -> None:
     text = starter.starter(starter.detect(tmp_path)).replace("  # - {", "  - {").replace("# env: {", "env: {")
     for key in ("shift:", "analysis:", "  - {metric", "notify:", "  - {type: webhook"):

@@ -123,12 +123,13 @@ def _service(name: str) -> str:
 
 
 def _procfile(text: str) -> dict[str, str]:
-    """`web: gunicorn …` by line; `$PORT` is what Greenroom writes `{port}`."""
+    """`web: gunicorn …` by line. `$PORT` is what Greenroom writes `{port}`; other variables are left to the shell."""
     found: dict[str, str] = {}
     for line in text.splitlines():
-        match = re.match(r"([A-Za-z0-9_-]{1,40}):\s*(\S.*)", line.strip())
-        if match and match[1].lower() != "release":
-            found[match[1].lower()] = re.sub(r"\$\{PORT(:-\d+)?\}|\$PORT\b", "{port}", match[2].strip())
+        match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9_-]{0,39}):\s*(\S.*)", line.strip(), re.ASCII)
+        if match and match[1].lower() != "release" and line.isprintable():
+            command = re.sub(r"\$\{PORT(:-\d+)?\}|\$PORT\b", "{port}", match[2].strip())
+            found[match[1].lower()] = re.sub(r"\$\{(\w+)\}", r"$\1", command)
     return found
 
 
@@ -191,7 +192,8 @@ def _prepare_text(commands: tuple[str, ...]) -> str:
 
 
 def _process(found: Found, name: str, command: str) -> str:
-    if name == "web" or len(found.processes) == 1:
+    routed = "web" if "web" in found.processes else next(iter(found.processes))
+    if name == routed:
         return (
             f"    {name}:\n"
             f"      command: {_quoted(command)}\n"
