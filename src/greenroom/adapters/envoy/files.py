@@ -138,7 +138,7 @@ class Folder:
         try:
             document = json.loads(raw)
             check = document.pop("check")
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Unreadable(f"{self._told} is damaged") from error
         if document.get("format") != _FORMAT:
             raise Unreadable(f"{self._told} was written by another version of Greenroom")

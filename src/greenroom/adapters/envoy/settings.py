@@ -35,7 +35,9 @@ class _Model(BaseModel):
 
 
 class Tls(_Model):
-    """Certificate (with its chain) and private key, as PEM files. Renewed files are taken over by themselves."""
+    """Certificate (with its chain) and private key, as PEM files. Renewed ones are taken over at once if they are put
+    there by rename.
+    """
 
     certificate: str
     key: str
