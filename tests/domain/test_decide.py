@@ -272,6 +272,20 @@ def test_a_colour_is_taken_out_of_the_router_and_drained_before_it_stops() -> No
     assert acts(story, gone, story.now + 5) == Remove(BLUE)
 
 
+def test_a_warm_version_makes_room_for_the_next_release_without_a_circle() -> None:
+    """Once it is out of the router it stays out: the baseline's new endpoints may be told, its own no more."""
+    story = Story().succeed("1").succeed("2", keep_warm=3600.0, drain=30.0).deploy("3").move(Phase.START)
+    old, new = replace(OLD, role=Role.IDLE), replace(NEW, role=Role.ACTIVE)
+    out = acts(story, together(ALL_GREEN, old, new))
+    assert isinstance(out, Route)
+    assert out.spec == RoutingSpec(ALL_GREEN, green=backend(new))
+    assert acts(story, look(serving(ALL_GREEN, green=backend(new)), old, new)) == Remove(BLUE)
+    moved = replace(new, members=tuple(replace(m, endpoint=Endpoint("127.0.0.1", 9)) for m in new.members))
+    again = acts(story, look(serving(ALL_GREEN, green=backend(new)), old, moved))
+    assert isinstance(again, Route)
+    assert again.spec == RoutingSpec(ALL_GREEN, green=backend(moved))
+
+
 def test_what_is_warm_stays_until_its_time() -> None:
     story = Story().succeed("1").succeed("2", keep_warm=100.0)
     seen = together(ALL_GREEN, replace(OLD, role=Role.IDLE), replace(NEW, role=Role.ACTIVE))

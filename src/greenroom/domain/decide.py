@@ -13,7 +13,7 @@ from greenroom.domain.actions import Ask, Decision, Do, Make, Move, Note, Wait
 from greenroom.domain.assess import figures_document
 from greenroom.domain.going_back import aborting, rolling_back
 from greenroom.domain.judging import failing, note_candidate, outcome
-from greenroom.domain.model import Making, Role, Verdict
+from greenroom.domain.model import Colour, Making, Role, Verdict
 from greenroom.domain.observation import Need, Seen
 from greenroom.domain.phases import Phase, may_move
 from greenroom.domain.records import Judged, Moved, Outcome
@@ -114,7 +114,7 @@ def _build(scene: Scene, release: Release) -> Decision:
     return Wait(status.detail or "the artefact is being made")
 
 
-def _support(scene: Scene, release: Release) -> Decision | None:
+def _support(scene: Scene, release: Release, leaving: Colour | None = None) -> Decision | None:
     """The baseline stays up meanwhile. One that cannot be helped must not stop its fix (FT-31)."""
     baseline = release.baseline
     if baseline is None:
@@ -123,7 +123,7 @@ def _support(scene: Scene, release: Release) -> Decision | None:
     if step is not None and not _failed(scene, "apply", f"{baseline.colour}:{baseline.release}"):
         return step
     test = scene.told.test if scene.told else None
-    return refresh(scene, release.split(-1), test=test if test is release.colour else None)
+    return refresh(scene, release.split(-1), test=test if test is release.colour else None, leaving=leaving)
 
 
 def _failed(scene: Scene, verb: str, target: str = "", *, tries: int = 3) -> str:
@@ -139,9 +139,10 @@ def _start(scene: Scene, release: Release) -> Decision:
     if status is None:
         return Wait(f"{release.colour} cannot be seen")
     ready = status.release == release.id and status.ready
-    if not ready and (step := _support(scene, release)):
+    strange = status.release not in (None, release.id) or (not status.present and bool(status.leftovers))
+    if not ready and (step := _support(scene, release, release.colour if strange else None)):
         return step
-    if status.release not in (None, release.id) or (not status.present and status.leftovers):
+    if strange:
         return vacate(scene, release.colour, release.plan.drain, f"clear {release.colour}") or Wait("clearing")
     refused = _failed(scene, "apply", f"{release.colour}:{release.id}")
     if refused or status.failed:

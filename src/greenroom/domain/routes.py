@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from greenroom.domain.actions import Apply, Decision, Do, Note, Remove, Route, Wait
 from greenroom.domain.model import Backend, Colour, EnvironmentStatus, Role, Routing, RoutingSpec, Split, Verdict
@@ -154,16 +154,26 @@ def maintain(scene: Scene, deployed: Deployed, role: Role) -> Decision | None:
 
 
 def refresh(
-    scene: Scene, split: Split, *, test: Colour | None = None, without: Colour | None = None
+    scene: Scene,
+    split: Split,
+    *,
+    test: Colour | None = None,
+    without: Colour | None = None,
+    leaving: Colour | None = None,
 ) -> Decision | None:
-    """Let the router know of new endpoints (after a restart on other ports); None where it does."""
+    """Let the router know of new endpoints (after a restart on other ports); None where it does.
+
+    `leaving`: this colour is being cleared (`vacate`), nothing new is told of it.
+    """
     for colour in Colour:
         status = scene.environment(colour)
         if split.of(colour) > 0 and (status is None or not (status.ready or status.serving)):
             return None
-    return tell(
-        scene, routing_spec(scene, split, test=test, without=without), "the router learns the present endpoints"
-    )
+    spec = routing_spec(scene, split, test=test, without=without)
+    if leaving is not None and scene.told is not None:
+        known = scene.told.backend(leaving)
+        spec = replace(spec, blue=known) if leaving is Colour.BLUE else replace(spec, green=known)
+    return tell(scene, spec, "the router learns the present endpoints")
 
 
 def role_now(scene: Scene, release: Release, colour: Colour) -> Role | None:
