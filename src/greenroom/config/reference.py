@@ -33,13 +33,16 @@ _DESCRIBED = re.compile(r"(?:^|[.;]\s+)`(\w+)`: ")
 _MEANINGS = {
     ("Listen", "address"): "Host and port, like `127.0.0.1:8080`; `0.0.0.0:443` is every address of the machine.",
     ("Listen", "tls"): "With it, HTTPS: HTTP/2 and HTTP/1.1.",
-    ("Tls", "certificate"): "PEM file with the certificate and its chain. A renewed file is taken over by itself.",
+    (
+        "Tls",
+        "certificate",
+    ): "PEM file with the certificate and its chain. A renewed one that is put there by rename is taken over at once.",
     ("Tls", "key"): "PEM file with the private key.",
     ("TestRoute", "header"): "Requests that have this header, with any value, reach the idle environment.",
     ("TestRoute", "host"): "Requests for this host name reach the idle environment.",
     ("TestRoute", "listen"): "Requests to this address reach the idle environment.",
-    ("router of type envoy", "test_route"): "How the idle environment is reached: one of these, or several.",
-    ("router of type envoy", "timeouts"): "How long the router waits.",
+    ("EnvoySettings", "test_route"): "How the idle environment is reached: one of these, or several.",
+    ("EnvoySettings", "timeouts"): "How long the router waits.",
 }
 """For keys whose models say nothing, by the title of the model."""
 
@@ -125,7 +128,7 @@ def _models(key: str, kind: str) -> Iterator[tuple[str, type[BaseModel]]]:
 
 
 def _readable(part: Any) -> Any:
-    """Defaults as people write them: durations with units."""
+    """Defaults as people write them, durations with units; and meanings with the keys, not with Python's classes."""
     if isinstance(part, list):
         return [_readable(item) for item in part]
     if not isinstance(part, dict):
@@ -134,7 +137,16 @@ def _readable(part: Any) -> Any:
     if _kind(part) == "duration" and isinstance(part.get("default"), int | float):
         value = part["default"]
         part["default"] = f"{value:g}s" if 1 < value < 60 else show_duration(value)
-    return part
+    return _explained(part) if isinstance(part.get("properties"), dict) and "title" in part else part
+
+
+def _explained(model: dict[str, Any]) -> dict[str, Any]:
+    told = _told(str(model.pop("description", "")))
+    for key, part in model["properties"].items():
+        meaning = part.get("description") or told.get(key) or _MEANINGS.get((model["title"], key), "")
+        if meaning:
+            part["description"] = meaning
+    return model
 
 
 def _kind(part: Mapping[str, Any]) -> str:
@@ -155,12 +167,11 @@ def _resolved(whole: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, An
 
 def _table(whole: Mapping[str, Any], model: Mapping[str, Any], place: str) -> str:
     rows = ["| key | what | default | meaning |", "|---|---|---|---|"]
-    told = _told(str(model.get("description", "")))
     for key, part in model["properties"].items():
         if key == "type" and place:
             continue
         default = "must be given" if key in model.get("required", ()) else _default(part)
-        meaning = part.get("description") or told.get(key) or _MEANINGS.get((model.get("title", ""), key), "")
+        meaning = part.get("description", "")
         rows.append(f"| `{key}` | {_what(whole, part)} | {default} | {_cell(meaning)} |")
     return "\n".join(rows)
 
