@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from greenroom.cli.context import Context
 from greenroom.cli.lines import told
-from greenroom.cli.screens import written
+from greenroom.cli.screens import Teller
 from greenroom.cli.text import columns, cut, plain, span, stamp
 from greenroom.domain import codec
-from greenroom.domain.records import Entry, Requested
+from greenroom.domain.records import Entry, Finished, Requested, Started
 from greenroom.domain.release import Release, Service
 from greenroom.domain.replay import fold
 from greenroom.domain.status import release_document
@@ -93,13 +93,25 @@ def show(context: Context, wanted: str) -> int:
             "",
         ]
     )
-    day = ""
-    for entry in own:
+    day, teller = "", Teller(context.ink)
+    for entry in merged(own):
         if (today := stamp(entry.at)[:10]) != day:
             day = today
             context.lines([context.ink(day, "dim")])
-        context.lines(written(told(entry), context.ink))
+        context.lines(teller.tell(told(entry)))
     return 0
+
+
+def merged(entries: Sequence[Entry]) -> list[Entry]:
+    """Intents that came to their result as expected are told once, by the result."""
+    results = {(e.record.key, e.seq) for e in entries if isinstance(e.record, Finished)}
+    shown = []
+    for entry in entries:
+        record = entry.record
+        if isinstance(record, Started) and any(key == record.key and seq > entry.seq for key, seq in results):
+            continue
+        shown.append(entry)
+    return shown
 
 
 def _record(entry: Entry) -> dict[str, object]:

@@ -73,17 +73,18 @@ def _requested(record: Requested, at: float) -> Line:
 def _moved(record: Moved, at: float) -> Line:
     """The phase that begins now, and why: what has just been reached."""
     first, *more = record.why.splitlines() or [""]
-    if record.to in ENDS:
-        good = record.to in GOOD
-        return Line(at, "✓" if good else "✗", _word(record.to), first, tuple(more), "good" if good else "red")
-    if record.to in BACK:
-        return Line(at, "✗", _word(record.to), first, tuple(more), "red")
+    word = str(record.to).replace("_", " ")
+    if record.to in ENDS | BACK:
+        wanted = record.to in GOOD or by_hand(record.why)
+        mark, style = ("✓" if record.to in ENDS else "", "") if wanted else ("✗", "red")
+        return Line(at, mark, word, first, tuple(more), "good" if record.to in GOOD else style)
     step = f", step {record.step + 1}" if record.to is Phase.SHIFT and record.step else ""
-    return Line(at, "", _word(record.to), f"{first}{step}; {DOES[record.to]}", tuple(more))
+    return Line(at, "", word, f"{first}{step}; {DOES[record.to]}", tuple(more))
 
 
-def _word(phase: Phase) -> str:
-    return str(phase).replace("_", " ")
+def by_hand(why: str) -> bool:
+    """Somebody wanted it so."""
+    return why.startswith(("rollback by ", "abort by "))
 
 
 def _finished(record: Finished, at: float) -> Line:

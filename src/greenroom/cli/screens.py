@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
+_INDENT = " " * 15
 EVIDENCE = 20
 """Lines of evidence that are shown with a failure."""
 
@@ -22,16 +23,25 @@ def screen_for(stream: TextIO, *, live: bool, ink: Ink) -> Screen:
     return LiveScreen(stream, ink) if live else LineScreen(stream, ink)
 
 
-def written(line: Line, ink: Ink) -> list[str]:
-    """`14:32:08  ✓ checks     http /`, and its evidence below."""
-    head = f"{clock(line.at, exact=True)}  {line.mark or ' '} {line.topic:<12}"
-    shown = [f"{ink(head, line.style) if line.style != 'dim' else head}{plain(line.text)}"]
-    if line.style == "dim":
-        shown = [ink(shown[0], "dim")]
-    shown += [f"              {plain(more)}" for more in line.more[:EVIDENCE]]
-    if len(line.more) > EVIDENCE:
-        shown.append(f"              … and {len(line.more) - EVIDENCE} lines more: `greenroom show`")
-    return shown
+class Teller:
+    """Lines as text; evidence that was shown just before is not shown again."""
+
+    def __init__(self, ink: Ink) -> None:
+        self._ink = ink
+        self._shown: tuple[str, ...] = ()
+
+    def tell(self, line: Line) -> list[str]:
+        """`14:32:08  ✓ checks     http /`, and its evidence below."""
+        ink, style = self._ink, line.style
+        head = f"{clock(line.at, exact=True)}  {line.mark or ' '} {line.topic:<13}"
+        text = plain(line.text)
+        shown = [ink(head + text, style) if style == "dim" else ink(head, style) + text]
+        if line.more and line.more != self._shown:
+            self._shown = line.more
+            shown += [_INDENT + plain(more) for more in line.more[:EVIDENCE]]
+            if len(line.more) > EVIDENCE:
+                shown.append(f"{_INDENT}… and {len(line.more) - EVIDENCE} lines more: `greenroom show --json`")
+        return shown
 
 
 class LineScreen:
@@ -40,7 +50,7 @@ class LineScreen:
     patient = False
 
     def __init__(self, stream: TextIO, ink: Ink) -> None:
-        self._stream, self._ink = stream, ink
+        self._stream, self._teller = stream, Teller(ink)
         self._last = ("", "", "")
 
     def news(self, entry: Entry) -> None:
@@ -48,7 +58,7 @@ class LineScreen:
         if line is None or (line.mark, line.topic, line.text) == self._last:
             return
         self._last = (line.mark, line.topic, line.text)
-        self._print(written(line, self._ink))
+        self._print(self._teller.tell(line))
 
     def show(self, picture: Picture) -> None:
         pass
@@ -69,7 +79,7 @@ class LiveScreen:
     patient = True
 
     def __init__(self, stream: TextIO, ink: Ink) -> None:
-        self._stream, self._ink = stream, ink
+        self._stream, self._ink, self._teller = stream, ink, Teller(ink)
         self._live: Live | None = None
         self._drawn: list[str] = []
         self._width = 0
@@ -77,7 +87,7 @@ class LiveScreen:
     def news(self, entry: Entry) -> None:
         line = news(entry)
         if line is not None and line.mark in ("✗", "?"):
-            self._above(written(line, self._ink))
+            self._above(self._teller.tell(line))
 
     def show(self, picture: Picture) -> None:
         width = width_of(self._stream)

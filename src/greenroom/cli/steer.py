@@ -17,6 +17,7 @@ from greenroom.errors import Refused, UsageError
 
 if TYPE_CHECKING:
     from greenroom.control import Accepted
+    from greenroom.domain.release import Release
 
 WANTED: dict[str, frozenset[Status]] = {
     "deploy": frozenset({Status.SUCCEEDED}),
@@ -27,7 +28,7 @@ WANTED: dict[str, frozenset[Status]] = {
 }
 """The end that each verb asks for: exit code 0."""
 
-TAIL = 15
+TAIL = 12
 """Lines of a failed candidate's output."""
 
 
@@ -107,19 +108,24 @@ def _conclude(context: Context, installed: Installation, follower: Follower, wan
     ending = follower.run()
     last = last_words(ending, wanted)
     if last.ailing:
-        for line in _output(installed, str(ending.release.colour), ending.release.begun):
+        for line in _output(installed, ending.release):
             print(line, file=context.stream)
     document = release_document(ending.service, ending.release, ending.now)
     return context.result(last.code, last.text, hint=last.hint, release=document)
 
 
-def _output(installed: Installation, colour: str, since: float) -> list[str]:
-    """The last lines that the candidate wrote."""
+def _output(installed: Installation, release: Release) -> list[str]:
+    """The last lines that the candidate wrote, but for what its failure said already, and what two replicas share."""
     from greenroom.cli.logs import files, tail
 
     lines: list[str] = []
-    for log in files(installed.state, colour):
-        if log.path.stat().st_mtime < since - 1 or not (written := tail(log.path, TAIL)):
+    known = [[line.strip() for line in release.failure.splitlines()[1:]]]
+    for log in files(installed.state, str(release.colour)):
+        written = tail(log.path, TAIL) if log.path.stat().st_mtime > release.begun - 1 else []
+        bare = [line.strip() for line in written]
+        if not written or any(set(bare) <= set(other) for other in known):
             continue
-        lines += ["", f"The last lines of {log.name} on {colour} ({log.path}):", *(f"  | {plain(t)}" for t in written)]
+        known.append(bare)
+        lines += ["", f"The last lines of {log.name} on {release.colour} ({log.path}):"]
+        lines += [f"  | {plain(line)}" for line in written]
     return [*lines, ""] if lines else []

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from greenroom.cli.follow import Ending
+from greenroom.cli.lines import by_hand
 from greenroom.cli.text import clock
 from greenroom.domain.commands import ways_out
 from greenroom.domain.phases import Phase, Status
@@ -34,7 +35,7 @@ def last_words(ending: Ending, wanted: Collection[Status]) -> Last:
             return Last(_code(status, wanted), *_rolled_back(service, release))
         case Status.ABORTED:
             asked = Status.ABORTED in wanted
-            text = f"{release.version} was aborted before any traffic moved: {_reason(release)}."
+            text = f"{release.version} was aborted{_why(release, 'before any traffic moved')}."
             kept = "`greenroom retire` removes the candidate, which was kept" if release.plan.keep else ""
             return Last(
                 _code(status, wanted), f"{text} {_serves(service)}, untouched.", kept or _look(asked), not asked
@@ -66,6 +67,15 @@ def _reason(release: Release) -> str:
     )
 
 
+def _why(release: Release, when: str = "") -> str:
+    """` by ann@shop (too slow), before any traffic moved`, or `: error rate …`."""
+    reason = _reason(release)
+    if not by_hand(release.failure):
+        return f" {when}: {reason}" if when else f": {reason}"
+    who, _, why = reason.split(" by ", 1)[1].partition(": ")
+    return f" by {who}" + (f" ({why})" if why else "") + (f", {when}" if when else "")
+
+
 def _serves(service: Service) -> str:
     active = service.active
     return f"{active.version} is live on {active.colour}" if active else "Nothing is live"
@@ -88,10 +98,9 @@ def _succeeded(service: Service, release: Release, now: float) -> tuple[str, str
 
 
 def _rolled_back(service: Service, release: Release) -> tuple[str, str]:
-    text = f"{release.version} was rolled back: {_reason(release)}. {_serves(service)}."
+    text = f"{release.version} was rolled back{_why(release)}. {_serves(service)}."
     kept = f"{release.version} is kept on {release.colour} until `greenroom retire`" if release.plan.keep else ""
-    by_hand = release.failure.startswith("rollback by")
-    return text, kept or _look(by_hand)
+    return text, kept or _look(by_hand(release.failure))
 
 
 def _left(ending: Ending) -> Last:

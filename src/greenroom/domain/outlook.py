@@ -155,20 +155,22 @@ def _shift(steps: Sequence[Step], colour: Colour) -> str:
 
 def _bake(plan: Plan, *, has_way_back: bool) -> str:
     """What is watched, and what happens then."""
-    watched = [*(_rule(rule) for rule in plan.rules), *(f"{name} fails" for name in plan.watches)]
+    rules = [text for rule in plan.rules if (text := _rule(rule, compared=has_way_back))]
+    watched = [*rules, *(f"{name} fails" for name in plan.watches)]
     back = "goes back by itself" if has_way_back else "fails (there is nothing to go back to)"
     when = f"; {back} if {', or '.join(watched)}" if watched else f"; {back} if it loses its health"
     return f"for {_span(plan.bake)}{when}"
 
 
-def _rule(rule: Rule) -> str:
+def _rule(rule: Rule, *, compared: bool) -> str:
+    """ "" for a rule that only compares, where there is nothing to compare with."""
     name = rule.metric.replace("_", " ")
     limits = []
     if rule.max is not None:
         limits.append(f"above {100 * rule.max:g} %" if rule.metric == "error_rate" else f"above {rule.max:g} ms")
-    if rule.max_ratio is not None:
+    if rule.max_ratio is not None and compared:
         limits.append(f"above {rule.max_ratio:g} × the old version's")
-    return f"{name} {' or '.join(limits)}"
+    return f"{name} {' or '.join(limits)}" if limits else ""
 
 
 def _span(seconds: float) -> str:
