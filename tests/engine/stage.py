@@ -161,7 +161,10 @@ class Stage:
 
     @property
     def service(self) -> Service:
-        return replay(self.journal.read())
+        """What the journal says now."""
+        if not self.journal.broken:
+            self.told = replay(self.journal.read(self.told.seq), self.told)
+        return self.told
 
     def request(self, verb: str, **details: Any) -> Answer:
         """What a command does: consider, and write what is allowed."""
@@ -202,11 +205,9 @@ class Stage:
     def _promises(self) -> None:
         """What the journal told a person, the referee holds us to."""
         self.world.promises.clear()
-        if self.journal.broken:
-            return
-        self.told = replay(self.journal.read(self.told.seq), self.told)
-        warm = self.told.warm
-        if warm is not None and self.told.running is None and not self.told.down:
+        service = self.service
+        warm = service.warm
+        if warm is not None and service.running is None and not service.down:
             self.world.promise(warm.deployed.colour, warm.until)
 
     def serves(self) -> str:
