@@ -9,6 +9,7 @@ import pwd
 import signal
 import socket
 import stat
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -195,6 +196,33 @@ def test_a_program_runs_as_its_user_and_an_unknown_user_is_said(bench: Bench) ->
     supervisor.apply(replace(script, user="no-such-user"))
     bench.wait(lambda: "no-such-user" in supervisor.observe()["web"].detail, "the unknown user is said")
     assert supervisor.observe()["web"].life is Life.FAILED
+
+
+def test_ft_11_what_was_asked_to_end_ends_though_the_command_was_killed(bench: Bench) -> None:
+    supervisor = bench.open()
+    supervisor.apply(replace(bench.stubborn("web"), stop_timeout=1.0))
+    running(bench, supervisor, "web")
+    remove = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from greenroom.adapters.supervisor.client import Supervisord\n"
+        "Supervisord(Path(sys.argv[1]), 'shop').remove('web'); os.killpg(0, signal.SIGKILL)"
+    )
+    command = subprocess.run([sys.executable, "-c", remove, str(bench.state)], start_new_session=True, check=False)
+    assert command.returncode == -signal.SIGKILL
+    gone(bench, supervisor, "web")
+
+
+def test_a_fresh_supervisor_starts_only_what_is_kept(bench: Bench) -> None:
+    supervisor = bench.open()
+    for name in ("router", "web"):
+        supervisor.apply(bench.program(name, keep=name == "router"))
+        running(bench, supervisor, name)
+    bench.reboot()
+    assert {name: status.life for name, status in supervisor.observe().items()} == {"router": Life.STOPPED}
+    supervisor.start()
+    running(bench, supervisor, "router")
+    assert set(supervisor.observe()) == {"router"}
+    assert not bench.alive("web")
 
 
 def test_shutdown_ends_everything_and_the_supervisor(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -97,8 +98,9 @@ def _judge(answer: bytes, path: str, status: int | None) -> Answer:
     return f"{path} answers {code}{where}"
 
 
-def command(text: str, directory: Path, environment: Mapping[str, str]) -> Answer:
+def command(text: str, directory: Path, environment: Mapping[str, str], user: str = "") -> Answer:
     """Its exit code decides. Killed, with its group, when it takes too long."""
+    entry = pwd.getpwnam(user) if user and os.geteuid() == 0 else None
     try:
         process = subprocess.Popen(
             words(text),
@@ -108,6 +110,9 @@ def command(text: str, directory: Path, environment: Mapping[str, str]) -> Answe
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            user=entry.pw_uid if entry else None,
+            group=entry.pw_gid if entry else None,
+            extra_groups=os.getgrouplist(user, entry.pw_gid) if entry else None,
         )
     except OSError as error:
         return f"the health command cannot be executed: {error.strerror}: {error.filename}"

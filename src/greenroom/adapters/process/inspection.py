@@ -60,7 +60,8 @@ class Inspection:
                 plain, secret = cast.variables(slot, port)
                 environment = {k: v.replace("{port}", str(port)) for k, v in plain.items()}
                 text = wanted.command.replace("{port}", str(port))
-                return health.command(text, status.program.directory, {**inherited(), **environment, **secret})
+                environment = {**inherited(), **environment, **secret}
+                return health.command(text, status.program.directory, environment, slot.settings.user)
             if not routed and time.time() - status.since < STEADY:
                 return "was started a moment ago"
             if routed and not health.accepts(port):

@@ -30,13 +30,22 @@ def make(folder: Path) -> None:
     for older in folder.iterdir():
         if older.name.isdigit() and older != target:
             shutil.rmtree(older, ignore_errors=True)
-    copy(Path(order["source"]), target, order["exclude"], Path(order["state"]))
-    for command in order["prepare"]:
+    try:
+        copy(Path(order["source"]), target, order["exclude"], Path(order["state"]))
+        prepare(target, order["prepare"])
+        runfiles.write_json(str(folder / "READY"), {"reference": order["attempt"]})
+    except BaseException:
+        # First of all: on a full disk there is no room for the reason otherwise.
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+
+
+def prepare(target: Path, commands: Iterable[str]) -> None:
+    for command in commands:
         print(f"$ {command}", flush=True)
         code = subprocess.run(["/bin/sh", "-c", command], cwd=target, check=False).returncode
         if code:
             raise SystemExit(f"exit status {code} of: {command}")
-    runfiles.write_json(str(folder / "READY"), {"reference": order["attempt"]})
 
 
 def copy(source: Path, target: Path, exclude: Iterable[str], state: Path) -> None:

@@ -102,6 +102,12 @@ class Supervisord:
         except Temporary:
             return True
 
+    def start(self) -> None:
+        """Where there is no supervisor, start one, with the programs that are kept and no others."""
+        with self.folder.locked():
+            if self.ask() is None:
+                self._start()
+
     def shutdown(self) -> None:
         """`down`: stop everything, orphans too, and then the supervisor itself; returns at once.
 
@@ -156,14 +162,14 @@ class Supervisord:
         found = ((name, self.folder.wanted(name)) for name in sorted(names))
         return {name: spec for name, spec in found if spec and "command" in spec}
 
-    def _start(self, name: str) -> None:
-        """A fresh supervisord, with this program and those that are kept. The caller holds the lock."""
+    def _start(self, *names: str) -> None:
+        """A fresh supervisord, with these programs and those that are kept. The caller holds the lock."""
         kept = {n for n in self.folder.names() if (s := self.folder.wanted(n)) and s["keep"] and not s.get("removed")}
-        for stale in set(self.folder.names()) - kept - {name}:
+        for stale in set(self.folder.names()) - kept - {*names}:
             if not runfiles.members(self.folder.record(stale)) and not self.folder.ending(stale):
                 self.folder.forget(stale)
         self.folder.make_socket_folder()
-        self.folder.write_conf(self._specs({*kept, name}))
+        self.folder.write_conf(self._specs({*kept, *names}))
         command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
         detach(command, self.folder.path, inherited())
         end = time.monotonic() + 15.0
@@ -181,7 +187,7 @@ class Supervisord:
         try:
             command = [sys.executable, "-P", "-m", "greenroom.adapters.supervisor.ender"]
             command += [str(self.folder.path.parent), self.service, name, str(lock)]
-            detach(command, self.folder.path, dict(os.environ), lock)
+            detach(command, self.folder.path, inherited(), lock)
         finally:
             os.close(lock)
 

@@ -63,6 +63,7 @@ stopsignal={signal}
 stopwaitsecs={wait}
 stopasgroup={group}
 killasgroup=true
+umask=022
 stdout_logfile=NONE
 stderr_logfile=NONE
 """
@@ -152,6 +153,8 @@ class Folder:
             time.sleep(0.01)
         try:
             yield
+        except OSError as error:
+            raise Temporary(f"the supervisor's files cannot be written: {error}") from None
         finally:
             os.close(handle)
 

@@ -170,7 +170,7 @@ class EnvironmentContract:
         environment.remove(BLUE, KEY)
         bench.wait(lambda: not environment.observe(BLUE).present, "it can be removed")
 
-    def test_after_the_death_of_the_supervisor_fresh_replicas_stand_beside_the_orphans(
+    def test_ft_6_after_the_death_of_the_supervisor_fresh_replicas_stand_beside_the_orphans(
         self, bench: EnvironmentBench, environment: Environment
     ) -> None:
         environment.apply(BLUE, bench.spec("1", ACTIVE), KEY)
@@ -205,7 +205,9 @@ class EnvironmentContract:
         assert not bench.replicas(BLUE)
         assert not bench.workers()
 
-    def test_after_a_reboot_nothing_is_taken_for_alive(self, bench: EnvironmentBench, environment: Environment) -> None:
+    def test_ft_6_after_a_reboot_nothing_is_taken_for_alive(
+        self, bench: EnvironmentBench, environment: Environment
+    ) -> None:
         environment.apply(BLUE, bench.spec("1", ACTIVE), KEY)
         ready(bench, environment, BLUE, ACTIVE)
         bench.reboot()
