@@ -225,7 +225,7 @@ def test_a_telling_that_was_cut_off_is_seen_and_finished(stage: Stage) -> None:
     assert seen.told is not None
     assert seen.told.split == Split.all_to(GREEN)
     assert not seen.settled
-    assert "not handed over" in seen.detail
+    assert seen.unfinished and "not handed over" in seen.detail
     stage.kill()
     assert not stage.until(lambda seen: seen.live is not None).settled
     stage.route(blue, green, to=GREEN)

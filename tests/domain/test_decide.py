@@ -396,3 +396,18 @@ def test_the_told_spec_is_the_whole() -> None:
     action = acts(story, partial)
     assert isinstance(action, Route)
     assert action.spec.backend(Colour.BLUE).endpoints == OLD.endpoints
+
+
+@pytest.mark.parametrize("split", [ALL_BLUE, ALL_GREEN])
+def test_what_was_being_told_when_somebody_died_is_told_to_its_end(split: Split) -> None:
+    """Told and never handed over: nobody else would do it, in whatever phase."""
+    story = Story().succeed("1").deploy("2").move(Phase.START, Phase.CHECKS, Phase.SHIFT)
+    blue, green = up(BLUE, "r-0001", "1", Role.ACTIVE), up(GREEN, "r-0002", "2")
+    whole = serving(split, blue=backend(blue), green=backend(green))
+    torn = replace(whole, live_revision="6", unfinished=True)
+    if split == ALL_BLUE:
+        story.move(Phase.BAKE).ask("rollback").move(Phase.ROLLING_BACK)
+    decision = decide(story.service, look(torn, blue, green), story.now)
+    assert decision == Do(Route(torn.told), "finish what the router was being told")
+    settled = replace(whole, unfinished=True)
+    assert not isinstance(decide(story.service, look(settled, blue, green), story.now), Do)

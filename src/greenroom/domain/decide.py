@@ -9,7 +9,7 @@ only; nothing is stopped that the router was not seen to have left.
 
 from __future__ import annotations
 
-from greenroom.domain.actions import Ask, Decision, Do, Make, Move, Note, Wait
+from greenroom.domain.actions import Ask, Decision, Do, Make, Move, Note, Route, Wait
 from greenroom.domain.assess import figures_document
 from greenroom.domain.going_back import aborting, rolling_back
 from greenroom.domain.judging import failing, note_candidate, outcome
@@ -28,9 +28,16 @@ SETTLE_WITHIN = 60.0
 def decide(service: Service, seen: Seen, now: float) -> Decision:
     """The next step. Called again and again; the same arguments give the same answer."""
     scene = Scene(service, seen, now)
-    release = service.running
     if service.down:
         return ending(scene)
+    decision = _next(scene)
+    if isinstance(decision, Wait) and not service.drift and scene.torn and scene.told is not None:
+        return Do(Route(scene.told), "finish what the router was being told")
+    return decision
+
+
+def _next(scene: Scene) -> Decision:
+    service, release = scene.service, scene.service.running
     noted = _notes(scene)
     if noted is not None:
         return noted

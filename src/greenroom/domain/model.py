@@ -201,6 +201,7 @@ class Routing:
     `told` None: it was never told anything of ours, or what it was told cannot be read (`detail` says which).
     `live` None: the data plane cannot be seen. `holding`: requests and connections that still hold a colour.
     `revision`: changes with everything that is told. `epoch`: of the lease under which it was told.
+    `unfinished`: whoever told it died in the middle of it; telling it again finishes it.
     """
 
     running: bool
@@ -211,6 +212,7 @@ class Routing:
     epoch: int = 0
     holding: Mapping[Colour, int] = field(default_factory=dict)
     settles_at: float | None = None
+    unfinished: bool = False
     detail: str = ""
 
     @property

@@ -32,6 +32,11 @@ class Scene:
     def settled(self) -> bool:
         return self.seen.routing is not None and self.seen.routing.settled
 
+    @property
+    def torn(self) -> bool:
+        """Whoever told the router something died in the middle of it: it would wait for the rest for ever."""
+        return self.routing is not None and self.routing.unfinished and not self.settled
+
     def environment(self, colour: Colour) -> EnvironmentStatus | None:
         return self.seen.environment(colour)
 

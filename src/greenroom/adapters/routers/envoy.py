@@ -57,6 +57,7 @@ class EnvoyRouter:
             revision=told.revision if told else "",
             epoch=told.epoch if told else 0,
             holding=live.holding if live else {},
+            unfinished=bool(unfinished),
         )
         if live is None:
             return replace(base, detail=trouble or "the proxy does not run")
