@@ -164,8 +164,9 @@ APPENDED = [
     ),
     (
         "checks: [{type: http, path: /, tls: {days_left: -1}}]",
-        "checks[0].tls.days_left: should be greater than or equal to 0, not `-1`",
+        "checks[0].tls.days_left: should be at least 0, not `-1`",
     ),
+    ("checks: [{type: http, path: /, timeout: 5m}]", "checks[0].timeout: should be at most 30s, not `5m`"),
     (
         "checks: [{type: http, path: /, method: GTE}]",
         "checks[0].method: should be 'GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE' or 'OPTIONS', not `GTE`; "

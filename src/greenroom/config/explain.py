@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from greenroom.config.nodes import Keys
 from greenroom.domain.template import conceal, secret_names
+from greenroom.units import show_duration
 
 _SAID = {
     "dict_type": "should be a mapping of `key: value` lines",
@@ -28,6 +29,15 @@ _SAID = {
     "float_parsing": "should be a number",
     "finite_number": "should be a number",
     "string_too_short": "is empty",
+    "too_short": "should have an entry",
+}
+
+
+_LIMITS = {
+    "less_than_equal": ("le", "at most"),
+    "less_than": ("lt", "less than"),
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "more than"),
 }
 
 
@@ -43,6 +53,10 @@ def problems(
         deeper = any(len(other) > len(keys) and other[: len(keys)] == keys for other in found)
         if deeper and all(kind in _SAID or kind == "string_type" for kind, *_ in said):
             continue  # the other branches of a union, of which one went further
+        # "Too short" is said as well when there are entries and none of them is good.
+        said = [one for one in said if one[0] != "too_short"] or ([] if deeper else said)
+        if not said:
+            continue
         own = [one for one in said if one[0] == "value_error"] or said
         text = ", or ".join(dict.fromkeys(text for _, text, _ in own)).replace(", or should be", ", or")
         yield keys, text + next((tail for *_, tail in own if tail), "")
@@ -50,7 +64,10 @@ def problems(
 
 def known_keys(model: type[BaseModel], keys: Sequence[str | int]) -> dict[str, Any]:
     """The keys that may stand at this path, with their schemas."""
-    schema = model.model_json_schema(by_alias=True)
+    try:
+        schema = model.model_json_schema(by_alias=True)
+    except Exception:  # not every model has one; then nothing can be suggested
+        return {}
     here = [schema]
     for key in keys:
         here = [below for one in here for below in _below(_branches(one, schema), key)]
@@ -133,9 +150,20 @@ def _sentence(one: Any, keys: Keys, model: type[BaseModel], raw: Any, secrets: M
         plain = isinstance(value, str) and not secret_names(value)
         near = nearest(value, re.findall(r"'([^']*)'", expected)) if plain else ""
         return f"should be {expected}", _not(value) + (f"; did you mean `{near}`?" if near else "")
+    if kind in _LIMITS:
+        return _limit(*_LIMITS[kind], one["ctx"], value), _not(value)
+    if kind == "string_pattern_mismatch":
+        return f"should match `{one['ctx']['pattern']}`", _not(value)
     text = re.sub(r"^Input ", "", re.sub(r", unable to parse.*", "", text))
     text = _SAID.get(kind) or _without_secrets(text[:1].lower() + text[1:], value, secrets)
     return text, _not(value)
+
+
+def _limit(name: str, words: str, context: Mapping[str, Any], value: Any) -> str:
+    """A limit in the units of the value."""
+    limit = context[name]
+    timely = isinstance(value, str) and re.search(r"\d\s*(ms|s|m|h|d|w)\s*$", value)
+    return f"should be {words} {show_duration(limit) if timely else f'{limit:g}'}"
 
 
 def _unknown_key(model: type[BaseModel], keys: Keys) -> str:
@@ -148,6 +176,8 @@ def _unknown_key(model: type[BaseModel], keys: Keys) -> str:
 
 def _not(value: Any) -> str:
     """The value as written, where it is short and no part of it is a secret."""
+    if value is None:
+        return "; it is empty"
     if isinstance(value, str | int | float) and not secret_names(value):
         text = "".join(c if c.isprintable() else " " for c in str(value))
         return f", not `{text}`" if 0 < len(text) <= 40 else ""
