@@ -197,7 +197,10 @@ APPENDED = [
         "analysis: [{metric: p99}]",
         "analysis[0]: has no limit; give it `max: 250ms` or `compare: {to: baseline, max_ratio: 1.5}`",
     ),
-    ("notify: [{type: slack}]", "notify[0].type: `slack` is not built yet; there is: webhook"),
+    (
+        "notify: [{type: slack}]",
+        "notify[0].type: `slack` is not built yet; `type: webhook` with `format: slack` tells a Slack channel",
+    ),
     (
         "notify: [{type: webhook, url: 'http://x', on: [succeded]}]",
         "notify[0].on[0]: should be 'started', 'shifted', 'succeeded', 'aborted', 'rolled_back', 'failed', 'stuck', "

@@ -168,6 +168,13 @@ def reap() -> None:
                 _CHILDREN.remove(child)
 
 
+def bound(path: Path, limit: int) -> None:
+    """Begin a log anew that has grown beyond `limit` bytes; who writes it appends."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_size > limit:
+            os.truncate(path, 0)
+
+
 def last_lines(path: Path, count: int = 20, limit: int = 8192) -> tuple[str, ...]:
     """The end of a log, for a person: printable, at most `limit` bytes of it."""
     try:

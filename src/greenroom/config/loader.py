@@ -17,7 +17,7 @@ from greenroom import plugins
 from greenroom.config import explain
 from greenroom.config.nodes import Keys, dotted
 from greenroom.config.planning import NOT_ROUTED, Section, Sections, plan_of
-from greenroom.config.schema import NOT_BUILT, File
+from greenroom.config.schema import INSTEAD, NOT_BUILT, File
 from greenroom.config.source import Source, read, service_of, show_path, state_of
 from greenroom.domain.plan import Plan
 from greenroom.domain.template import conceal, reveal, secret_names
@@ -189,7 +189,8 @@ class _Loading:
             except UsageError as error:
                 self.wrong(keys, error.message + (f"; {error.hint}" if error.hint else ""))
         elif name in NOT_BUILT.get(kind, ()):
-            self.wrong(keys, f"`{name}` is not built yet; there is: {', '.join(plugins.known(kind))}")
+            instead = INSTEAD.get((kind, name), f"there is: {', '.join(plugins.known(kind))}")
+            self.wrong(keys, f"`{name}` is not built yet; {instead}")
         else:
             self.wrong(keys, plugins.unknown(kind, name[:60]))
         return None

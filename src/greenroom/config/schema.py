@@ -29,6 +29,9 @@ NOT_BUILT: dict[str, frozenset[str]] = {
 }
 """Promised names that this version does not know yet: refused by name, never ignored."""
 
+INSTEAD = {("notifier", "slack"): "`type: webhook` with `format: slack` tells a Slack channel"}
+"""What does it until then."""
+
 DEFAULT_RULES = (Rule("error_rate", max=0.10), Rule("error_rate", max_ratio=3.0))
 """Without `analysis:`. Loose enough for any application, tight enough for a broken one."""
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from greenroom.adapters.shell import Identity, Job, boot, identity, last_lines, reap, shell_safe
+from greenroom.adapters.shell import Identity, Job, boot, bound, identity, last_lines, reap, shell_safe
 from greenroom.domain.model import Case, Document, Finding, Verdict
 from greenroom.domain.template import conceal, fill, secret_names
 from greenroom.errors import PortError, Temporary
@@ -27,6 +27,7 @@ from greenroom.units import Seconds, show_duration
 
 _AGAIN = 0.2
 _GRACE = 2.0
+_LOG_LIMIT = 20_000_000
 _PLACEHOLDER = re.compile(r"(?<!\$)\{([a-z_]+)\}")
 
 
@@ -87,6 +88,7 @@ class CommandCheck:
             return self._final(
                 job, case, f"not finished within {show_duration(self.settings.timeout)}, so it was ended"
             )
+        bound(self._log(case), _LOG_LIMIT)
         return Finding(Verdict.WAIT, "running", _AGAIN, {"job": asdict(who)})
 
     def withdraw(self, case: Case, memo: Document | None) -> None:
