@@ -84,7 +84,8 @@ def test_ft_16_what_cannot_start_is_said_with_the_end_of_its_output(made: Kit) -
     script.write_text("#!/bin/sh\necho 'database is missing'; echo ${TOKEN}; exit 4\n")
     script.chmod(0o755)
     made.vault.pin("r-2", {"T": "swordfish"})
-    environment.apply(GREEN, made.spec("2", IDLE, web={"command": "./shop {port}"}, env={"TOKEN": "${T}"}), KEY)
+    web = {"command": "./shop {port}", "replicas": 1}
+    environment.apply(GREEN, made.spec("2", IDLE, web=web, env={"TOKEN": "${T}"}), KEY)
     made.wait(lambda: "exit status was 4" in environment.observe(GREEN).detail, "it is said how it ended")
     status = environment.observe(GREEN)
     assert "database is missing" in status.detail
