@@ -26,10 +26,18 @@ def progress(picture: Picture, width: int, ink: Ink) -> list[str]:
     if (split := _split(picture)) is not None:
         lines.append(_label("traffic", ink) + _bar(split, width, ink))
     lines += _rates(picture, ink)
-    lines.append(_label("now", ink) + cut(str(document["reason"]).splitlines()[0] or "…", width - _LABEL - 2))
+    lines.append(_label("now", ink) + cut(_now(picture, str(document["reason"])), width - _LABEL - 2))
     if (until := document["until"]) is not None:
         lines.append(_label("until", ink) + f"{clock(until, exact=True)} ({span(until - picture.now)} left)")
     return lines
+
+
+def _now(picture: Picture, reason: str) -> str:
+    """What the engine is at, where it says; else why the release is where it is."""
+    doing = str(((picture.told or {}).get("engine") or {}).get("doing") or "")
+    asleep = not doing or picture.status in (Status.PAUSED, Status.WAITING_APPROVAL, Status.STUCK)
+    text = reason if asleep or picture.release.phase in ENDS else doing
+    return (text.splitlines() or ["…"])[0]
 
 
 def _headline(picture: Picture, width: int, ink: Ink) -> str:

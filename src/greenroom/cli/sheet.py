@@ -135,6 +135,9 @@ def _labelled(status: Doc) -> list[tuple[str, str, str]]:
             facts.append((colour, text, "red" if (rates.get("errors_per_s") or 0) > 0 else ""))
     if release := status.get("release"):
         facts += _release(release, float(status["now"]))
+        doing = str((status.get("engine") or {}).get("doing") or "")
+        if release["status"] in ("running", "rolling_back") and doing and doing not in str(release.get("reason")):
+            facts.append(("engine", doing, ""))
     if warm := status.get("warm"):
         until = f"until {clock(warm['until'], status['now'])}"
         facts.append(
@@ -191,6 +194,8 @@ def _way_on(status: Doc) -> str:
         return "`greenroom resume` starts it again, `greenroom deploy VERSION` another version"
     if status.get("route") == "drifted":
         return "`greenroom reconcile` puts it back, `greenroom reconcile --accept` takes it over"
+    if release.get("status") in ("paused", "waiting_approval"):
+        return ""  # its sentence says how to go on
     if release.get("ended") is None and release:
         follow = f"`greenroom deploy {release['version']}` follows it"
         exposed = release.get("stage") in ("shift", "bake")
