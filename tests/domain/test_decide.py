@@ -28,6 +28,7 @@ from greenroom.domain.observation import Need, Seen, Watched
 from greenroom.domain.phases import Phase
 from greenroom.domain.plan import Rule, Step
 from greenroom.domain.records import Finished, Judged, Outcome, Requested, Started
+from greenroom.domain.status import status_document
 from tests.domain.world import ALL_BLUE, ALL_GREEN, BLUE, GREEN, Story, backend, look, serving, up
 
 OLD = up(BLUE, "r-0001", "1", Role.ACTIVE)
@@ -411,3 +412,19 @@ def test_what_was_being_told_when_somebody_died_is_told_to_its_end(split: Split)
     assert decision == Do(Route(torn.told), "finish what the router was being told")
     settled = replace(whole, unfinished=True)
     assert not isinstance(decide(story.service, look(settled, blue, green), story.now), Do)
+
+
+@pytest.mark.parametrize("again", ["resume", "deploy"])
+def test_after_down_the_router_is_told_anew(again: str) -> None:
+    """It was told nothing since: that is no drift, and nothing that a person must look at."""
+    story = Story().succeed("1").add(Requested("down", "ada"))
+    gone = Routing(running=False, detail="nothing was told yet")
+    assert status_document("shop", story.service, look(gone), 0.0, lock=None, problems=[])["route"] == "in_sync"
+    if again == "deploy":
+        story.deploy("2")
+    else:
+        story.add(Requested("resume", "ada"))
+    assert isinstance(acts(story, look(gone)), Apply)
+    action = acts(story, look(gone, OLD))
+    assert isinstance(action, Route)
+    assert action.spec.split == ALL_BLUE

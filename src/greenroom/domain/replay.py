@@ -62,7 +62,7 @@ def _requested(state: Service, record: Requested, at: float) -> Service:
         case "deploy":
             return _begin(state, record, at)
         case "down":
-            return replace(state, down=True)
+            return replace(state, down=True, drift="", restore=False, accept=False)
         case "resume" if state.down:
             return replace(state, down=False)
         case "retire":

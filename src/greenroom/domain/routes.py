@@ -60,8 +60,10 @@ def drift(scene: Scene) -> str:
     allowed = expected(scene.service)
     if routing is None or not allowed:
         return ""
+    if routing.told is None and not routing.running:
+        return scene.service.drift  # after `down`, or a reboot that took the files: to tell it anew is the repair
     if routing.told is None:
-        known = scene.service.active is not None and (routing.running or routing.detail)
+        known = scene.service.active is not None
         return f"what the router was told cannot be read: {routing.detail or 'nothing of ours'}" if known else ""
     if routing.told.split in allowed:
         return ""
