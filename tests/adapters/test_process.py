@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -151,13 +154,32 @@ def test_a_role_is_what_the_workers_do_and_not_what_is_written(made: Kit) -> Non
     ready(made, environment, BLUE, IDLE)
     record.write_text(json.dumps({**json.loads(record.read_text()), "role": "active"}))
     assert environment.observe(BLUE).role is IDLE
-    assert environment.observe(BLUE).serving
+    made.wait(lambda: environment.observe(BLUE).serving, "it serves all the same")
     environment.apply(BLUE, made.spec("1", ACTIVE), KEY)
     ready(made, environment, BLUE, ACTIVE)
     record.write_text(json.dumps({**json.loads(record.read_text()), "role": "idle"}))
     assert environment.observe(BLUE).role is ACTIVE
     environment.apply(BLUE, made.spec("1", IDLE), KEY)
     ready(made, environment, BLUE, IDLE)
+
+
+@pytest.mark.real
+def test_a_process_with_a_user_of_its_own_gets_to_its_artefact_and_not_to_our_secrets() -> None:
+    name = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, kit(Path(folder)) as made:
+        made.folder.chmod(0o755)
+        made.state.mkdir(mode=0o700)
+        environment, spec = made.open(), made.spec("1", IDLE)
+        artefact = made.state / "artefacts" / "r-1" / "1"
+        artefact.mkdir(parents=True)
+        script = "#!/bin/sh\ncat $0 > /dev/null && echo reads it as $(id -u)\nls ../../../supervisor\nexec sleep 600\n"
+        (artefact / "shop").write_text(script)
+        (artefact / "shop").chmod(0o755)
+        definition = made.definition(web={"command": "./shop", "user": name, "replicas": 1, "health": {}})
+        environment.apply(BLUE, replace(spec, artefact=str(artefact), definition=definition), KEY)
+        made.wait(lambda: f"reads it as {pwd.getpwnam(name).pw_uid}" in environment.observe(BLUE).detail, "it runs")
+        if os.geteuid() == 0:
+            made.wait(lambda: "Permission denied" in environment.observe(BLUE).detail, "it cannot see our files")
 
 
 @pytest.mark.real

@@ -183,10 +183,6 @@ def test_a_program_that_keeps_ending_is_tried_for_ever_but_slowly(bench: Bench) 
 
 def test_a_program_runs_as_its_user_and_an_unknown_user_is_said(bench: Bench) -> None:
     name = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    bench.folder.chmod(0o755)
-    for above in bench.folder.parents[:3]:
-        with contextlib.suppress(OSError):
-            above.chmod(0o755)
     supervisor = bench.open()
     script = replace(
         bench.program("web"), user=name, command=("/bin/sh", "-c", "id -u; exec sleep 600"), directory=Path("/")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -84,6 +85,7 @@ class ProcessEnvironment:
             raise Permanent(
                 f"the artefact of {spec.release} is gone: {spec.artefact}", hint="deploy that version again"
             )
+        self._let_in(cast.settings, Path(spec.artefact))
         with self._locked(colour):
             before, programs = self._record(colour), self._programs(colour)
             wanted = slots(cast.settings, spec.role)
@@ -137,6 +139,16 @@ class ProcessEnvironment:
             taken = frozenset(status.program.port for status in self.supervisor.observe().values())
             port = runfiles.free_port(taken)
         self.supervisor.apply(cast.program(slot, name, port))
+
+    def _let_in(self, settings: EnvironmentSettings, artefact: Path) -> None:
+        """A process with a user of its own gets through our folders to the artefact, without being able to list them."""
+        if os.geteuid() != 0 or not any(process.user for process in settings.processes.values()):
+            return
+        state = self.place.state.absolute()
+        for folder in (state, *(above for above in artefact.parents if state in above.parents)):
+            mode = stat.S_IMODE(folder.stat().st_mode)
+            if mode & 0o011 != 0o011:
+                folder.chmod(mode | 0o011)
 
     def _end(self, programs: Programs, wanted: set[str], *, sweep: bool) -> None:
         """What does not belong here ends; orphans that may have traffic only with `sweep`."""

@@ -54,7 +54,10 @@ def copy(source: Path, target: Path, exclude: Iterable[str], state: Path) -> Non
     try:
         shutil.copytree(source, target, symlinks=True, ignore=_ignore(source, tuple(exclude), state))
     except shutil.Error as error:
-        reasons = [f"{name}: {why}" for name, _, why in error.args[0][:10]]
+        # What vanished while it was copied (a temporary file of somebody else) is not missed.
+        reasons = [f"{name}: {why}" for name, _, why in error.args[0] if os.path.lexists(name)][:10]
+        if not reasons:
+            return
         raise SystemExit("\n".join(["the source cannot be copied:", *reasons])) from None
     except OSError as error:
         raise SystemExit(f"the source cannot be copied: {error.strerror}: {error.filename}") from None

@@ -23,7 +23,7 @@ except ImportError:  # run by path, without site-packages
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))
     import runfiles  # type: ignore[import-not-found,no-redef]
 
-LONG_ENOUGH = 10.0
+LONG_ENOUGH = 3.0
 """A program that ran this many seconds is not in a crash loop."""
 SLOWEST = 5.0
 """Seconds between two starts of a program that keeps ending."""

@@ -68,7 +68,7 @@ class EnvironmentContract:
         assert len(status.endpoints) == len(set(status.endpoints)) == len(bench.replicas(BLUE)) == 2
         assert not bench.workers()
         assert not environment.observe(GREEN).present
-        assert bench.open().observe(BLUE) == environment.observe(BLUE)
+        assert ready(bench, bench.open(), BLUE, IDLE).endpoints == status.endpoints
 
     def test_the_same_again_changes_nothing(self, bench: EnvironmentBench, environment: Environment) -> None:
         environment.apply(BLUE, bench.spec("1", ACTIVE), KEY)
