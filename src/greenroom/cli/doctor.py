@@ -45,7 +45,7 @@ def doctor(context: Context) -> int:
     ink, width = context.ink, context.width
     for check in found:
         mark, style = _MARKS[check.result]
-        text = check.text + (f"; {check.hint}" if check.hint else "")
+        text = check.text.rstrip(".") + (f"; {check.hint}" if check.hint else "")
         first, *rest = wrapped(text, width, indent=" " * 17, first=f"  {mark} {check.name:<13}")
         context.lines([f"  {ink(mark, style)}{first[3:]}", *rest])
     return code
@@ -109,14 +109,16 @@ def _standing(context: Context, installed: Installation) -> Iterator[Check]:
         yield Check("journal", "ok", "nothing was released yet; the first deploy makes it")
     except GreenroomError as error:
         yield Check("journal", "fail", error.message, error.hint)
+        yield from _programs(context, installed, expected=False)
+        return
     expected = service.active is not None and not service.down
-    yield from _programs(context, installed, expected)
+    yield from _programs(context, installed, expected=expected)
     yield _route(context, installed, expected)
     if expected:
         yield _reboot(installed)
 
 
-def _programs(context: Context, installed: Installation, expected: bool) -> Iterator[Check]:
+def _programs(context: Context, installed: Installation, *, expected: bool) -> Iterator[Check]:
     answers = context.tools.enquire(installed.state) is not None
     try:
         programs = installed.supervisor.observe()

@@ -75,6 +75,8 @@ def own_look(installed: Installation, problems: list[str]) -> dict[str, Any]:
     problems += unseen
     lock = lock_document(service, lease)
     document = status_document(installed.name, service, seen, now, lock=lock, problems=problems)
+    if journal == "unreadable":  # there is nothing to compare the route with
+        document = {**document, "route": "unknown", "drift": ""}
     if service.active is not None and not service.down:
         problems.append(ASLEEP)
     return {**document, "rates": None, "engine": None, "journal": journal}

@@ -71,7 +71,7 @@ def state_folder(file: Path) -> Path | None:
 def answer(question: Question) -> int | None:
     """Print the engine's answer; the exit code. None: no engine answered."""
     state = state_folder(question.file)
-    told = enquiry.ask(state, timeout=3.0) if state else None
+    told = enquiry.ask(state, timeout=2.0) if state else None
     if told is None or not isinstance(told.get("status"), dict):
         return None
     document = merged(told, [] if question.file.exists() else [gone(question.file)])

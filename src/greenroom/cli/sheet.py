@@ -23,13 +23,15 @@ def exit_code(status: Doc) -> int:
         return 6
     if release.get("status") == "stuck" or (status.get("route") == "unknown" and not _nothing(status)):
         return 6
+    if (active := status.get("active")) and status["environments"][active["colour"]]["state"] == "unknown":
+        return 6
     return 7 if release.get("status") in ("paused", "waiting_approval") else 0
 
 
 def sheet(status: Doc, width: int, ink: Ink) -> list[str]:
     """The lines for a person: who is live first, then why."""
     lines = [headline(status, ink), ""]
-    if not _nothing(status):
+    if not _nothing(status) and not _still(status):
         lines += [*_environments(status, ink), ""]
     lines += _facts(status, width, ink)
     for problem in status.get("problems") or ():
@@ -59,6 +61,12 @@ def _nothing(status: Doc) -> bool:
     environments = status.get("environments") or {}
     runs = any(e.get("state") not in ("absent", "unknown") for e in environments.values())
     return not (status.get("active") or status.get("release") or runs or status.get("traffic"))
+
+
+def _still(status: Doc) -> bool:
+    """Down, and all of it has ended."""
+    environments = (status.get("environments") or {}).values()
+    return bool(status.get("down")) and all(e.get("state") == "absent" for e in environments)
 
 
 def _environments(status: Doc, ink: Ink) -> list[str]:
@@ -155,9 +163,11 @@ def _route(status: Doc) -> tuple[str, str]:
     if route == "drifted":
         why = status.get("drift") or "somebody else moved it"
         return f"drifted: {why}", "red"
+    if status.get("journal", "ok") == "unreadable":
+        return "unknown: there is no record to compare it with", "warn"
     if route == "unknown":
         return "unknown: what the router serves could not be confirmed", "warn"
-    return "in sync, seen at the router just now", ""
+    return "nothing is routed" if _still(status) else "in sync, seen at the router just now", ""
 
 
 def _release(release: Doc, now: float) -> list[tuple[str, str, str]]:
@@ -171,7 +181,12 @@ def _release(release: Doc, now: float) -> list[tuple[str, str, str]]:
             when += f", until {clock(until, now, exact=True)} ({span(until - now)} left)"
     style = "red" if state in _ALARMING else "warn" if state in ("paused", "waiting_approval") else ""
     facts = [("release", f"{release['id']} ({release['version']}): {words}, {when}", style)]
-    return [*facts, ("", str(release["reason"]), "")] if release.get("reason") else facts
+    first, *more = str(release.get("reason") or "").splitlines() or [""]
+    if first:
+        facts.append(("", first, ""))
+    if more:
+        facts.append(("", f"… and {len(more)} lines more: `greenroom show`", "dim"))
+    return facts
 
 
 def _engine(status: Doc) -> tuple[str, str, str] | None:

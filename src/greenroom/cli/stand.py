@@ -10,8 +10,8 @@ from greenroom.cli.follow import ASLEEP_AFTER
 from greenroom.cli.look import own_look
 from greenroom.cli.quick import merged
 
-UP_WITHIN, GONE_WITHIN = 120.0, 150.0
-"""Seconds until what was live is up again, and until something has stopped, beside its own timeouts."""
+UP_WITHIN, GONE_WITHIN, ENDS_WITHIN = 120.0, 150.0, 30.0
+"""Seconds until what was live is up again, until something has stopped (beside its own timeouts), until we have ended."""
 
 
 def reconcile(context: Context, why: str, *, accept: bool) -> int:
@@ -89,6 +89,8 @@ def down(context: Context, why: str, *, yes: bool) -> int:
         text = f"Not everything has ended yet: {left or 'the router cannot be seen'}. The engine goes on with it."
         return context.result(6, text, hint="`greenroom down` again waits on")
     installed.shutdown()
+    if left := _left_over(context, installed):
+        return context.result(6, f"Still ending: {left}.", hint="`greenroom down` again waits on")
     hint = "`greenroom resume` starts it again, `greenroom deploy VERSION` another version"
     return context.result(0, f"{installed.name} is down.", hint=hint)
 
@@ -96,6 +98,15 @@ def down(context: Context, why: str, *, yes: bool) -> int:
 def _all_gone(status: dict[str, Any]) -> bool:
     absent = all(e["state"] == "absent" for e in status["environments"].values())
     return bool(status["down"]) and absent and not status["traffic"] and status["route"] == "in_sync"
+
+
+def _left_over(context: Context, installed: Installation) -> str:
+    """What of our own programs still runs after a while; the supervisor ends last."""
+    clock = context.tools.clock
+    until = clock.now() + ENDS_WITHIN
+    while (left := installed.supervisor.observe()) and clock.now() < until:
+        clock.sleep(0.1)
+    return ", ".join(sorted(left))
 
 
 def _patience(installed: Installation) -> float:
