@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
 import threading
@@ -225,7 +226,8 @@ def test_a_telling_that_was_cut_off_is_seen_and_finished(stage: Stage) -> None:
     assert seen.told is not None
     assert seen.told.split == Split.all_to(GREEN)
     assert not seen.settled
-    assert seen.unfinished and "not handed over" in seen.detail
+    assert seen.unfinished
+    assert "not handed over" in seen.detail
     stage.kill()
     assert not stage.until(lambda seen: seen.live is not None).settled
     stage.route(blue, green, to=GREEN)
@@ -268,6 +270,35 @@ def test_it_can_be_told_while_the_supervisor_is_dead(stage: Stage) -> None:
     assert traffic.ask(stage.url).text == "green 2.0"
 
 
+def test_two_routers_never_share_a_port(stage: Stage, tmp_path: Path) -> None:
+    blue = stage.backend(BLUE)
+    stage.route(blue)
+    with Stage(tmp_path / "other") as other:
+        rival = other.router(listen=f"127.0.0.1:{stage.port}")
+        rival.apply(RoutingSpec(Split.all_to(GREEN), green=other.backend(GREEN)), key())
+        seen = other.until(lambda seen: "refusal" in seen.detail, rival)
+        assert "in use" in seen.detail
+        assert seen.running
+        assert seen.live is None
+        assert not seen.settled
+        assert {traffic.ask(stage.url).text for _ in range(20)} == {"blue 1.0"}
+
+
+def test_a_proxy_that_hangs_is_not_called_running(stage: Stage) -> None:
+    stage.route(stage.backend(BLUE))
+    router, pid = stage.router(), stage.supervisor.pid("router")
+    assert router.observe().settled
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        seen = router.observe()
+        assert not seen.running
+        assert not seen.settled
+        assert seen.told is not None
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert stage.until(lambda seen: seen.settled, router)
+
+
 def test_what_cannot_be_routed_is_refused_before_it_is_told(stage: Stage) -> None:
     blue = stage.backend(BLUE)
     stage.route(blue)
@@ -281,6 +312,15 @@ def test_what_cannot_be_routed_is_refused_before_it_is_told(stage: Stage) -> Non
             stage.router().apply(spec, key())
     assert stage.router().observe().settled
     assert traffic.ask(stage.url).text == "blue 1.0"
+
+
+def test_old_clients_and_both_families(stage: Stage) -> None:
+    port = free_ports(1)[0]
+    stage.route(stage.backend(BLUE), router=stage.router(listen=f"[::]:{port}"))
+    for host in ("127.0.0.1", "::1"):
+        with socket.create_connection((host, port), timeout=PATIENCE) as raw:
+            raw.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert raw.makefile("rb").read().endswith(b"\r\n\r\nblue 1.0")
 
 
 def test_nobody_else_can_use_the_admin_socket(stage: Stage) -> None:

@@ -66,7 +66,7 @@ class Admin:
                 return self._ask(path)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self._close()
-                if not kept:
+                if not kept or isinstance(error, TimeoutError):
                     raise Silent(str(error)) from error
             # The kept connection may have been to a proxy that has been started anew since.
             try:
@@ -94,8 +94,11 @@ class Admin:
         self._connection.request("GET", path)
         answer = self._connection.getresponse()
         body = answer.read()
+        if answer.status == 404:
+            # It has nothing of this kind: no listener came up, so there is no route.
+            return {}
         if answer.status != 200:
-            raise ValueError(f"status {answer.status}")
+            raise ValueError(f"status {answer.status}: {body[:200]!r}")
         return json.loads(body)
 
     def _close(self) -> None:

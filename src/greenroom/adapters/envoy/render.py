@@ -144,6 +144,16 @@ def _address(host: str, port: int) -> Json:
     return {"socket_address": {"address": "127.0.0.1" if host == "localhost" else host, "port_value": port}}
 
 
+def _listening_address(settings: EnvoySettings, listen: Listen) -> Json:
+    """`[::]` means IPv4 as well, unless that is listed on its own."""
+    address = _address(listen.host, listen.port)
+    if listen.host == "::" and not any(
+        (other.host, other.port) == ("0.0.0.0", listen.port) for other in settings.listeners
+    ):
+        address["socket_address"]["ipv4_compat"] = True
+    return address
+
+
 def _routes(settings: EnvoySettings, spec: RoutingSpec) -> Json:
     way = settings.test_route
     headers = [h for h in (way.header, _INNER_HEADER if way.listen else None) if h]
@@ -222,7 +232,7 @@ def _listener(s: EnvoySettings, listen: Listen, test: bool, name: str, folder: P
         chain["transport_socket"] = _typed("envoy.transport_sockets.tls", kind, common_tls_context=common)
     return {
         "name": f"{'test' if test else 'users'}-{listen.address}",
-        "address": _address(listen.host, listen.port),
+        "address": _listening_address(s, listen),
         # Sharing the port by SO_REUSEPORT would let two routers own it without an error.
         "enable_reuse_port": False,
         "per_connection_buffer_limit_bytes": _MIB,
@@ -246,7 +256,7 @@ def _http(s: EnvoySettings, test: bool, folder: Path, access_log: Path) -> Json:
         "preserve_external_request_id": True,
         "server_header_transformation": "PASS_THROUGH",
         "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "http_protocol_options": {"accept_http_10": True},
+        "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "localhost"},
         "http2_protocol_options": {"max_concurrent_streams": 256, **windows},
         "request_headers_timeout": "30s",
         "stream_idle_timeout": _seconds(s.timeouts.idle),

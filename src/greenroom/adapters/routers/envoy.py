@@ -60,7 +60,7 @@ class EnvoyRouter:
             unfinished=bool(unfinished),
         )
         if live is None:
-            return replace(base, detail=trouble or "the proxy does not run")
+            return replace(base, detail=trouble or "the proxy does not answer")
         if not live.serving:
             return replace(base, detail=trouble or "the proxy is starting")
         behind = [name for name, mark in told.files.items() if live.versions.get(name) != mark.version] if told else []
@@ -204,11 +204,12 @@ class EnvoyRouter:
                 raise
 
     def _program(self, current: ProgramStatus | None) -> Program:
-        """The one that runs, as long as its executable is there: another one would mean a restart."""
-        executable = binary.find()
+        """The one that runs, as long as it could be started again: another one would mean a restart."""
         if current and current.life in (Life.RUNNING, Life.STARTING, Life.ORPHAN):
             used = binary.executable_of(current.program.command)
-            executable = used if used and used.exists() else executable
+            if used and used.exists() and current.program.directory == self._folder.path:
+                return current.program
+        executable = binary.find()
         if executable is None:
             raise Permanent(binary.problem())
         return binary.program(executable, self._folder.path, self._folder.bootstrap, self._log)
