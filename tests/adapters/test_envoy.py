@@ -25,7 +25,7 @@ from greenroom.domain.model import Backend, Colour, Endpoint, RoutingSpec, Split
 from greenroom.errors import Permanent, Temporary
 from greenroom.ports import Program, ProgramStatus
 from greenroom.testing import traffic
-from tests.envoy_stage import PATIENCE, Stage, free_ports, key, refused
+from tests.envoy_stage import NOTHING, PATIENCE, Stage, free_ports, key, refused
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 
@@ -282,6 +282,13 @@ def test_two_routers_never_share_a_port(stage: Stage, tmp_path: Path) -> None:
         assert seen.live is None
         assert not seen.settled
         assert {traffic.ask(stage.url).text for _ in range(20)} == {"blue 1.0"}
+        # When the port is free again, it tries again as soon as it is asked to, and asks for that now and then.
+        stage.router().remove()
+        stage.until(lambda seen: not seen.running)
+        os.utime(other.live / "lds.json", (1, 1))
+        assert other.until(lambda seen: seen.unfinished, rival)
+        other.route(NOTHING, other.backend(GREEN), to=GREEN, router=rival)
+        assert traffic.ask(stage.url).text == "green 2.0"
 
 
 def test_a_proxy_that_hangs_is_not_called_running(stage: Stage) -> None:

@@ -181,6 +181,13 @@ class Folder:
         except OSError:
             return ""
 
+    def age(self, name: str) -> float:
+        """Seconds since a watched file was written."""
+        try:
+            return abs(time.time() - (self.live / f"{name}.json").stat().st_mtime)
+        except OSError:
+            return 0.0
+
     def compare(self, told: Told) -> tuple[list[str], list[Path]]:
         """Files that still are as they were before the telling, and files whose content was never ours."""
         unfinished, strange = [], []

@@ -28,6 +28,7 @@ from greenroom.errors import Permanent, PortError, Temporary
 from greenroom.ports import ActionKey, Capability, Life, Place, Program, ProgramStatus
 
 _TAKEN_OVER_WITHIN = 2.0
+_TRY_AGAIN_AFTER = 5.0
 _REFUSAL = re.compile(r"update rejected: (.*)")
 _LOG_TAIL = 64 * 1024
 
@@ -69,6 +70,9 @@ class EnvoyRouter:
             notes.append(f"not handed over to the proxy: {', '.join(unfinished)}; tell it again")
         if behind:
             notes.append(f"not taken over by the proxy: {', '.join(behind)}{self._refusal(live)}")
+            # A port may be free again, a certificate there: the proxy only tries again when it is told again.
+            stuck = all(self._folder.age(name) > _TRY_AGAIN_AFTER for name in behind)
+            base = replace(base, unfinished=base.unfinished or stuck)
         if live.split is None:
             notes.append("the live route is not one that Greenroom wrote")
         # The route names the whole telling, so it counts only when every other file is there too.
