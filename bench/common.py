@@ -117,7 +117,7 @@ def staged(name: str, settings: dict[str, str] | None = None, source: Path = SHO
     try:
         yield stage
     finally:
-        down = stage.run("down", within=90.0)
+        down = stage.end()
         deadline = time.monotonic() + 15
         while stage.remains() and time.monotonic() < deadline:
             time.sleep(0.1)

@@ -51,16 +51,27 @@ class Stage:
     def __init__(
         self, folder: Path, *, port: int = 0, settings: dict[str, str] | None = None, source: Path = SHOP
     ) -> None:
+        self._settled(folder, port or free_port())
+        shutil.copytree(source, self.shop, ignore=shutil.ignore_patterns("__pycache__", ".greenroom"))
+        self.file.write_text(self._settle(self.file.read_text(), settings or {}))
+        (folder / "commands").mkdir()
+
+    def _settled(self, folder: Path, port: int) -> None:
         self.folder = folder
         self.shop = folder / "shop"
         self.file = self.shop / "greenroom.yaml"
         self.data = folder / "data"
-        self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
         self.commands = 0
-        shutil.copytree(source, self.shop, ignore=shutil.ignore_patterns("__pycache__", ".greenroom"))
-        self.file.write_text(self._settle(self.file.read_text(), settings or {}))
-        (folder / "commands").mkdir()
+
+    @classmethod
+    def found(cls, folder: Path) -> Stage:
+        """One that an earlier demo left behind, in order to end it."""
+        stage = cls.__new__(cls)
+        stage._settled(folder, 0)
+        stage.commands = 100
+        return stage
 
     def set(self, **settings: str) -> None:
         """Replace lines of greenroom.yaml."""
@@ -92,6 +103,16 @@ class Stage:
         except ValueError:
             return {}
         return answer if isinstance(answer, dict) else {}
+
+    def end(self) -> Done:
+        """`down`, whatever is going on: a release that is not finished is ended first, in one of the ways it allows."""
+        done = self.run("down", "--yes")
+        for way in ("abort", "rollback", "promote"):
+            if done.code != 4:
+                break
+            self.run(way)
+            done = self.run("down", "--yes")
+        return done
 
     def residents(self) -> list[int]:
         """The process ids of this stage's resident engine."""

@@ -115,7 +115,7 @@ class Story:
         self.stop_traffic()
         if not ending.all_packed(self.stage.data, within=30.0):
             self.say("The worker has not packed all the orders within 30 s.")
-        self.expect(self.start("down").wait(), 0)
+        self.expect(self.start("down", "--yes").wait(), 0)
 
     def say(self, text: str) -> None:
         self._say(f"{time.monotonic() - self.began:5.1f} s  {text}")
@@ -136,11 +136,18 @@ class Story:
             raise NotAsTold(f"exit code {code} was expected.\n{done}")
 
     def serves(self, version: str) -> None:
-        """`status` says that this version is live and that the route agrees."""
-        status = self.stage.status()
-        active = status.get("active") or {}
-        if active.get("version") != version or status.get("route") != "in_sync":
-            raise NotAsTold(f"release {version} should be live, but `greenroom status` says: {status}")
+        """`status` says that this version is live and that the route agrees. The router may just be learning something
+        else, as that an idle version has gone: so it is asked again.
+        """
+        deadline = time.monotonic() + 15
+        while True:
+            status = self.stage.status()
+            active = status.get("active") or {}
+            if active.get("version") == version and status.get("route") == "in_sync":
+                break
+            if time.monotonic() > deadline:
+                raise NotAsTold(f"release {version} should be live, but `greenroom status` says: {status}")
+            time.sleep(0.2)
         self.say(f"`greenroom status`: release {version} is live on {active['colour']}.")
 
     def saw(self, found: Callable[[Request], bool]) -> Request:
@@ -169,7 +176,7 @@ class Story:
         for command in self._commands:
             command.kill()
         if self.stage.remains():
-            self.stage.run("down", within=90.0)
+            self.stage.end()
         deadline = time.monotonic() + 15
         while self.stage.remains() and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -189,7 +196,7 @@ def prepare(out: Path) -> str:
         if not (out / MARKER).exists():
             return f"{out} is not empty and not of an earlier demo: name another folder with --out"
         if (out / "shop" / ".greenroom").exists():
-            Command(("down",), ["down", "--file", str(out / "shop" / "greenroom.yaml")], out / "down-first").wait(90.0)
+            Stage.found(out).end()
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARKER).touch()
