@@ -1,0 +1,128 @@
+"""A service in a fake world, with a real engine and a real journal in memory, and the command line in front of it.
+
+Time is the fake clock's: while a command sleeps, the engine works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from greenroom.cli.app import run
+from greenroom.cli.context import Tools
+from greenroom.control import Accepted, ControlPlane
+from greenroom.domain.commands import Command
+from greenroom.domain.observation import Seen
+from greenroom.domain.plan import Plan
+from greenroom.domain.release import Service
+from greenroom.domain.status import status_document
+from greenroom.engine.fanout import Inline
+from greenroom.engine.lease import Keeper
+from greenroom.engine.look import Looker
+from greenroom.engine.reconciler import Reconciler
+from greenroom.engine.world import Adapters
+from greenroom.ports import Owner
+from greenroom.testing.clock import FakeClock
+from greenroom.testing.fakes import FakeAnalyser, FakeArtefact, FakeCheck, FakeEnvironment, FakeRouter
+from greenroom.testing.memory import MemoryJournal
+from greenroom.testing.world import FakeWorld
+
+PLAN = Plan(bake=3.0, keep_warm=3600.0, drain=2.0, ready_within=20.0, checks=("smoke",))
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+class Office:
+    """`awake`: an engine answers and works. `meanwhile`: called once in every sleep of a command."""
+
+    name = "shop"
+
+    def __init__(self, folder: Path, capture: Callable[[], Any], plan: Plan = PLAN) -> None:
+        self.file, self.state = folder / "greenroom.yaml", folder / ".greenroom"
+        self.file.write_text("service: shop\n")
+        self.state.mkdir()
+        self.plan, self.capture, self.awake, self.woken = plan, capture, True, 0
+        self.preflight: list[str] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+        self.clock = FakeClock()
+        self.world = FakeWorld(self.clock, worker=False, drain=plan.drain)
+        self.journal = MemoryJournal(self.clock)
+        self.control = ControlPlane(self.journal)
+        self.check = FakeCheck("smoke")
+        environment, router = FakeEnvironment(self.world), FakeRouter(self.world)
+        checks = {"smoke": self.check}
+        self.adapters = Adapters(FakeArtefact(self.world), environment, router, FakeAnalyser(self.world), checks)
+        keeper = Keeper(self.journal, Owner("e", "engine pid 7"))
+        self.engine = Reconciler(self.name, self.journal, keeper, self.adapters_for, self.clock)
+        self.supervisor = SimpleNamespace(observe=dict)
+
+    # --- what the command line needs of an installation
+
+    @property
+    def loaded(self) -> Any:
+        return SimpleNamespace(plan=self.plan, document={"service": "shop"})
+
+    def by(self) -> str:
+        return "ann@shop"
+
+    def owner(self, text: str = "") -> Owner:
+        return Owner("ann", text or "ann@shop pid 8")
+
+    def deploy(self, version: str, why: str = "", *, keep: bool = False) -> Accepted:
+        (self.state / "journal.db").touch()
+        details = {"version": version, "plan": replace(self.plan, keep=keep).document(), "definition": {}}
+        return self.control.ask(Command("deploy", self.by(), why, details))
+
+    def request(self, verb: str, why: str = "", **details: Any) -> Accepted:
+        return self.control.ask(Command(verb, self.by(), why, details))
+
+    def ensure_engine(self) -> None:
+        self.woken, self.awake = self.woken + 1, True
+
+    def shutdown(self) -> None:
+        self.awake = False
+
+    def adapters_for(self, _service: Service) -> Adapters:
+        return self.adapters
+
+    def seen(self) -> tuple[Seen | None, list[str]]:
+        return Looker(Inline(), Inline(), self.clock).see(self.control.state(), self.adapters, self.clock.now()), []
+
+    def problems(self) -> list[str]:
+        return self.preflight
+
+    # --- the world behind it
+
+    def enquire(self, _state: Path) -> dict[str, Any] | None:
+        if not self.awake:
+            return None
+        service = self.control.state()
+        document = status_document(self.name, service, self.seen()[0], self.clock.now(), lock=None, problems=[])
+        return {"status": document, "rates": None, "engine": {"pid": 7, "doing": "working"}}
+
+    def now(self) -> float:
+        return self.clock.now()
+
+    def sleep(self, seconds: float) -> None:
+        """`ports.Clock` for the command line: the engine works meanwhile."""
+        self.meanwhile()
+        end = self.clock.now() + seconds
+        while self.clock.now() < end:
+            pause = self.engine.step() if self.awake else seconds
+            self.clock.sleep(min(pause, end - self.clock.now()))
+
+    def type(self, *words: str) -> Result:
+        """One command, as typed."""
+        tools = Tools(lambda *_: self, lambda *_: self, self.enquire, self)  # type: ignore[arg-type, return-value]
+        self.capture()
+        code = run([*words, "--file", str(self.file)], tools)
+        told = self.capture()
+        return Result(code, told.out, told.err)
