@@ -18,7 +18,18 @@ from greenroom.domain.observation import Need, Seen
 from greenroom.domain.phases import Phase, may_move
 from greenroom.domain.records import Judged, Moved, Outcome
 from greenroom.domain.release import Release, Service
-from greenroom.domain.routes import Scene, drift, maintain, observed, refresh, role_now, routing_spec, tell, vacate
+from greenroom.domain.routes import (
+    Scene,
+    active_role,
+    drift,
+    maintain,
+    observed,
+    refresh,
+    role_now,
+    routing_spec,
+    tell,
+    vacate,
+)
 from greenroom.domain.upkeep import ending, upkeep
 
 SETTLE_WITHIN = 60.0
@@ -126,7 +137,7 @@ def _support(scene: Scene, release: Release, leaving: Colour | None = None) -> D
     baseline = release.baseline
     if baseline is None:
         return None
-    step = maintain(scene, baseline, Role.ACTIVE)
+    step = maintain(scene, baseline, active_role(scene, baseline.colour))
     if step is not None and not _failed(scene, "apply", f"{baseline.colour}:{baseline.release}"):
         return step
     test = scene.told.test if scene.told else None
@@ -209,7 +220,7 @@ def _shift(scene: Scene, release: Release) -> Decision:
         return step
     if release.whole:
         return _roles(scene, release) or _forward(release, f"all traffic is on {release.colour}, observed")
-    return _hold(scene, release, release.live_since)
+    return _upheld(scene, release) or _hold(scene, release, release.live_since)
 
 
 def _shifting(scene: Scene, release: Release) -> Decision:
@@ -246,6 +257,15 @@ def _watchful(scene: Scene, release: Release) -> Decision | None:
     return _unfit(scene, release) or refresh(scene, release.split())
 
 
+def _upheld(scene: Scene, release: Release) -> Decision | None:
+    """Both versions stay up, also after the death of what runs them."""
+    for deployed in [release.deployed(scene.now)] + ([release.baseline] if release.baseline else []):
+        role = role_now(scene, release, deployed.colour)
+        if role is not None and (step := maintain(scene, deployed, role)):
+            return step
+    return None
+
+
 def _hold(scene: Scene, release: Release, since: float) -> Decision:
     """A step that is not the last: stay for its time, or until a person approves."""
     step = release.plan.steps[release.step]
@@ -278,10 +298,8 @@ def _roles(scene: Scene, release: Release) -> Decision | None:
 def _bake(scene: Scene, release: Release) -> Decision:
     if step := _watchful(scene, release):
         return step
-    for deployed in [release.deployed(scene.now)] + ([release.baseline] if release.baseline else []):
-        role = role_now(scene, release, deployed.colour)
-        if role is not None and (step := maintain(scene, deployed, role)):
-            return step
+    if step := _upheld(scene, release):
+        return step
     until = release.since + release.plan.bake
     if scene.now < until and not release.promoted:
         return Wait("baking", until)

@@ -7,7 +7,7 @@ from greenroom.domain.model import Role, Split, Verdict
 from greenroom.domain.phases import Phase
 from greenroom.domain.records import Moved
 from greenroom.domain.release import Release
-from greenroom.domain.routes import Scene, maintain, observed, role_now, routing_spec, tell, vacate
+from greenroom.domain.routes import Scene, active_role, maintain, observed, role_now, routing_spec, tell, vacate
 
 
 def aborting(scene: Scene, release: Release) -> Decision:
@@ -16,12 +16,14 @@ def aborting(scene: Scene, release: Release) -> Decision:
         done = any(f"/withdraw/{name}/" in key and a.outcome for key, a in scene.service.attempts.items())
         if found is not None and found.verdict is Verdict.WAIT and not done:
             return Do(Withdraw(name, found.memo), f"end check {name}")
-    if release.baseline is not None and (step := maintain(scene, release.baseline, Role.ACTIVE)):
+    if release.baseline is not None and (
+        step := maintain(scene, release.baseline, active_role(scene, release.baseline.colour))
+    ):
         return step
     told = scene.told
     if told is not None and told.test is not None:
         return tell(scene, routing_spec(scene, told.split), "close the test route") or Wait("the test route closes")
-    if not release.plan.keep and (step := vacate(scene, release.colour, 0.0, "remove the candidate")):
+    if not release.plan.keep and (step := vacate(scene, release.colour, release.plan.drain, "remove the candidate")):
         return step
     return Move(Moved(release.id, Phase.ABORTED, release.failure))
 

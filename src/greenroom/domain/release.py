@@ -142,6 +142,8 @@ class Service:
     past: tuple[Release, ...] = ()
     down: bool = False
     drift: str = ""
+    drifted: float | None = None
+    """Since when the route is not ours."""
     unseen: Judgement | None = None
     accept: bool = False
     restore: bool = False

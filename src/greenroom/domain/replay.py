@@ -135,17 +135,31 @@ def _judged(state: Service, record: Judged, at: float) -> Service:
     judgement = Judgement(record.verdict, record.reason, at, record.memo)
     if record.subject == "route":
         drift = record.reason if record.verdict is Verdict.FAIL else ""
+        state = _drifting(state, bool(drift), at)
         state = replace(state, drift=drift, restore=state.restore and bool(drift), accept=False)
         state = replace(state, left=dict.fromkeys(Colour, at))
     if record.subject == "look":
         state = replace(state, unseen=judgement if record.verdict is Verdict.UNKNOWN else None)
     if record.subject == "live":
         state = _live(state, record.memo or {}, at)
-        state = replace(state, drift="", accept=False) if state.accept else state
+        state = replace(state, drift="", drifted=None, accept=False) if state.accept else state
     release = state.release
     if release is None or release.id != record.release:
         return state
     return replace(state, release=replace(release, judged={**release.judged, record.subject: judgement}))
+
+
+def _drifting(state: Service, drifts: bool, at: float) -> Service:
+    """While the route is not ours a release waits for a person: that time counts against no deadline either."""
+    if drifts:
+        return replace(state, drifted=state.drifted if state.drifted is not None else at)
+    release, since = state.release, state.drifted
+    state = replace(state, drifted=None)
+    if release is None or not release.running or since is None or release.paused is not None:
+        return state
+    slept = at - max(since, release.since)
+    live = None if release.live_since is None else release.live_since + slept
+    return replace(state, release=replace(release, since=release.since + slept, live_since=live))
 
 
 def _live(state: Service, memo: Mapping[str, Any], at: float) -> Service:

@@ -192,11 +192,13 @@ def role_now(scene: Scene, release: Release, colour: Colour) -> Role | None:
     winner = release.colour if forward or (baseline is None and release.phase is Phase.BAKE) else None
     if winner is None and baseline is not None:
         winner = baseline.colour
-    if colour is not winner:
-        return Role.IDLE
-    loser = scene.environment(colour.other)
-    free = loser is None or not loser.present or loser.role is Role.IDLE
-    status = scene.environment(colour)
+    return active_role(scene, colour) if colour is winner else Role.IDLE
+
+
+def active_role(scene: Scene, colour: Colour) -> Role:
+    """ACTIVE as soon as the other colour was seen to have given it up: never two copies of a worker."""
+    loser, status = scene.environment(colour.other), scene.environment(colour)
+    free = loser is not None and (not loser.present or loser.role is Role.IDLE)
     held = status is not None and status.role is Role.ACTIVE
     return Role.ACTIVE if free or held else Role.IDLE
 

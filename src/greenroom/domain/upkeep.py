@@ -7,7 +7,7 @@ from greenroom.domain.model import Colour, Role, Split, Verdict
 from greenroom.domain.phases import Phase
 from greenroom.domain.records import Judged, Moved
 from greenroom.domain.release import Service
-from greenroom.domain.routes import Scene, drift, maintain, refresh, routing_spec, tell, vacate
+from greenroom.domain.routes import Scene, active_role, drift, maintain, refresh, routing_spec, tell, vacate
 
 
 def upkeep(scene: Scene) -> Decision:
@@ -21,7 +21,7 @@ def upkeep(scene: Scene) -> Decision:
     active = service.active
     if active is None:
         return _empty(scene)
-    if step := maintain(scene, active, Role.ACTIVE):
+    if step := maintain(scene, active, active_role(scene, active.colour)):
         return step
     split = Split.all_to(active.colour)
     if service.drift and not service.restore:
