@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -36,6 +37,13 @@ class Done:
     @property
     def seconds(self) -> float:
         return self.ended - self.began
+
+    @property
+    def verdict(self) -> str:
+        """The sentence after the last line of progress, which begins with a time of day."""
+        lines = self.out.strip().splitlines()
+        after = max((i for i, line in enumerate(lines) if re.match(r"\d\d:\d\d:\d\d ", line)), default=-1)
+        return lines[after + 1] if after + 1 < len(lines) else ""
 
     def __str__(self) -> str:
         text = "\n".join(part for part in (self.out.strip(), self.err.strip()) if part)

@@ -132,8 +132,11 @@ class Story:
         return command
 
     def expect(self, done: Done, code: int) -> None:
+        """The command ended with this code; what it said last is told."""
         if done.code != code:
             raise NotAsTold(f"exit code {code} was expected.\n{done}")
+        if done.verdict:
+            self._say(f"         {done.verdict}")
 
     def serves(self, version: str) -> None:
         """`status` says that this version is live and that the route agrees. The router may just be learning something
