@@ -176,7 +176,11 @@ def doctor(context: Context) -> int:
     return doctor(context)
 
 
-@verb(click.option("--out", type=click.Path(path_type=Path), default=Path("greenroom-demo"), show_default=True))
+@verb(
+    click.option(
+        "--out", type=click.Path(path_type=Path), default=Path("greenroom-demo"), show_default=True, help="Where."
+    )
+)
 def demo(context: Context, out: Path) -> int:
     """A minute that shows it all, with real traffic."""
     from greenroom.cli.setup import demo

@@ -62,6 +62,8 @@ def own_look(installed: Installation, problems: list[str]) -> dict[str, Any]:
     """What this process sees, without the engine. Changes nothing."""
     journal, service, now, lease = "ok", Service(), 0.0, None
     try:
+        if not (installed.state / "journal.db").exists():
+            raise JournalMissing("nothing was ever recorded here")  # and to look for it makes none
         control = installed.control
         service, now, lease = control.state(), control.now(), control.lease()
     except JournalMissing:

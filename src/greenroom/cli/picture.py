@@ -13,7 +13,8 @@ from greenroom.domain.status import release_document
 FORWARD = (Phase.BUILD, Phase.START, Phase.CHECKS, Phase.SHIFT, Phase.BAKE)
 BACKWARD = {Phase.ABORTING, Phase.ABORTED, Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.FAILED}
 _LABEL = 10
-_NARROW, _WIDE = 30, 60
+_BARS = ((100, 60), (70, 30), (0, 20))
+"""(from this width on, columns of the bar)"""
 
 
 def progress(picture: Picture, width: int, ink: Ink) -> list[str]:
@@ -95,7 +96,7 @@ def _status(picture: Picture) -> dict[str, Any]:
 def _bar(split: tuple[int, int], width: int, ink: Ink) -> str:
     """Both colours' shares side by side, readable without colour as well."""
     blue, green = split
-    size = _WIDE if width >= 100 else _NARROW
+    size = next(bar for least, bar in _BARS if width >= least)
     if blue + green == 0:
         return "none yet"
     filled = round(size * blue / 100)

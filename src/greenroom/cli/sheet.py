@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from greenroom.cli.text import Ink, ago, clock, columns, rate_line, span, wrapped
+from greenroom.cli.text import Ink, ago, clock, columns, plain, rate_line, span, wrapped
 
 Doc = Mapping[str, Any]
 
@@ -32,7 +32,7 @@ def sheet(status: Doc, width: int, ink: Ink) -> list[str]:
     """The lines for a person: who is live first, then why."""
     lines = [headline(status, ink), ""]
     if not _nothing(status) and not _still(status):
-        lines += [*_environments(status, ink), ""]
+        lines += [*_environments(status, width, ink), ""]
     lines += _facts(status, width, ink)
     for problem in status.get("problems") or ():
         first, *rest = wrapped(problem, width, indent="    ", first="  ! ")
@@ -60,7 +60,7 @@ def _nothing(status: Doc) -> bool:
     """Neither a release nor anything that runs: there is nothing to tell about environments."""
     environments = status.get("environments") or {}
     runs = any(e.get("state") not in ("absent", "unknown") for e in environments.values())
-    return not (status.get("active") or status.get("release") or runs or status.get("traffic"))
+    return not (status.get("down") or status.get("active") or status.get("release") or runs or status.get("traffic"))
 
 
 def _still(status: Doc) -> bool:
@@ -69,7 +69,7 @@ def _still(status: Doc) -> bool:
     return bool(status.get("down")) and all(e.get("state") == "absent" for e in environments)
 
 
-def _environments(status: Doc, ink: Ink) -> list[str]:
+def _environments(status: Doc, width: int, ink: Ink) -> list[str]:
     """The two colours, the active one first: a table of five columns."""
     active = (status.get("active") or {}).get("colour", "blue")
     order = sorted(status.get("environments") or {}, key=lambda colour: (colour != active, colour))
@@ -87,7 +87,7 @@ def _environments(status: Doc, ink: Ink) -> list[str]:
         before, after = line.split(state, 1) if state in line else (line, "")
         before = before.replace(colour, ink(colour, paint), 1)
         lines.append(f"{before}{ink(state, style)}{after}" if after or state in line else line)
-        lines += _ailing(status["environments"][colour])
+        lines += [*_holding(status, colour), *_ailing(status["environments"][colour], width)]
     return lines
 
 
@@ -106,22 +106,28 @@ def replicas(environment: Doc) -> str:
     return ", ".join(texts) or "–"
 
 
-def _ailing(environment: Doc) -> list[str]:
-    """A line for each replica that is not well, and says why."""
-    return [
-        f"      {m['process']}-{m['replica']} is {m['health']}: {m['detail']}"
-        for m in environment.get("members") or ()
-        if m.get("health") != "healthy" and m.get("detail")
-    ]
+def _ailing(environment: Doc, width: int) -> list[str]:
+    """What is said of each replica that is not well."""
+    lines: list[str] = []
+    for member in environment.get("members") or ():
+        if member.get("health") != "healthy" and member.get("detail"):
+            detail = plain(str(member["detail"]).splitlines()[0])
+            text = f"{member['process']}-{member['replica']} is {member['health']}: {detail}"
+            lines += wrapped(text, width, indent=" " * 8, first=" " * 6)
+    return lines
 
 
 def _traffic(status: Doc, colour: str) -> str:
-    shares, holding = status.get("traffic"), status.get("holding") or {}
-    if shares is None:
-        return "not seen"
-    text = f"{shares.get(colour, 0):3} %"
-    held = holding.get(colour, 0)
-    return f"{text}  ({held} still hold it)" if held and not shares.get(colour, 0) else text
+    shares = status.get("traffic")
+    return "not seen" if shares is None else f"{shares.get(colour, 0):3} %"
+
+
+def _holding(status: Doc, colour: str) -> list[str]:
+    """What still holds a colour that gets no new requests."""
+    held = (status.get("holding") or {}).get(colour, 0)
+    if not held or (status.get("traffic") or {}).get(colour, 0):
+        return []
+    return [f"      {held} request{'s' if held > 1 else ''} or connection{'s' if held > 1 else ''} still hold it"]
 
 
 def _facts(status: Doc, width: int, ink: Ink) -> list[str]:
