@@ -33,7 +33,7 @@ bench: dev ## the benchmarks; writes docs/reference/benchmarks.md
 
 docs: dev ## write the generated parts of the docs anew
 	@$(BIN)/python scripts/phases.py
-	@for script in scripts/reference_*.py; do [ ! -f "$$script" ] || $(BIN)/python "$$script"; done
+	@$(BIN)/python -m greenroom.config.reference docs/reference
 
 lock: dev ## lock the dependencies anew (UPGRADE=1: to the newest)
 	@scripts/lock.sh
