@@ -16,7 +16,11 @@ from greenroom.cli.frame import cli, detach_option, run, verb, why_option
     click.option("--systemd", is_flag=True, help="Write a systemd unit that wakes the service after a reboot."),
 )
 def init(context: Context, ci: str | None, systemd: bool) -> int:
-    """Write a commented starter file. Nothing that exists is overwritten."""
+    """Write a commented starter file.
+
+    For what it finds in the folder: a Procfile, Python, Node.js, plain files. Nothing that exists is overwritten: where
+    the file is there already, only what else is asked for is written; with nothing to write, exit 4.
+    """
     from greenroom.cli.setup import init
 
     return init(context, ci, systemd=systemd)
@@ -26,7 +30,9 @@ def init(context: Context, ci: str | None, systemd: bool) -> int:
 def plan(context: Context, version: str) -> int:
     """What a deploy would do; changes nothing.
 
-    Step by step, whether it can be without downtime, and if not why."""
+    Step by step; whether it can be without downtime, and if not why; what stands in its way. Exit 0 if the deploy would
+    begin (or VERSION is live, or being released already), else the code that it would end with.
+    """
     from greenroom.cli.foresee import plan
 
     return plan(context, version)
@@ -39,7 +45,14 @@ def plan(context: Context, version: str) -> int:
     detach_option,
 )
 def deploy(context: Context, version: str, why: str, keep: bool, detach: bool) -> int:
-    """Release VERSION, to the end of the bake. The same command again follows a release that runs."""
+    """Release VERSION, to the end of the bake.
+
+    What is in the folder now is released under this name, one word. The file is checked first, then what it needs on
+    this machine; with a mistake in either, exit 2, and nothing was touched.
+
+    The same VERSION again follows a release that runs; one that is live already is not released again. While another
+    release is unfinished: exit 5, with the ways out.
+    """
     from greenroom.cli.steer import deploy
 
     return deploy(context, version, why, keep=keep, detach=detach)
@@ -47,7 +60,13 @@ def deploy(context: Context, version: str, why: str, keep: bool, detach: bool) -
 
 @verb()
 def status(context: Context) -> int:
-    """Who is live, where the traffic really goes, and why."""
+    """Who is live, where the traffic really goes, and why.
+
+    The router is asked at that moment. The resident engine answers; where none does, the command looks by itself, also
+    when journal, file, supervisor or router are broken or gone, and says which.
+
+    Exit 6 if the route drifted, the release is stuck, or the truth cannot be seen; 7 if it waits for a person; else 0.
+    """
     from greenroom.cli.look import status
     from greenroom.cli.sheet import exit_code
 
@@ -58,7 +77,10 @@ def status(context: Context) -> int:
 
 @verb(why_option, detach_option)
 def promote(context: Context, why: str, detach: bool) -> int:
-    """Go on now: approve a step, or end the bake early."""
+    """Go on now: approve a step, or end the bake early.
+
+    It ends a step of the shift as well, and goes on after a drift.
+    """
     from greenroom.cli.steer import steer
 
     return steer(context, "promote", why, detach=detach)
@@ -66,7 +88,10 @@ def promote(context: Context, why: str, detach: bool) -> int:
 
 @verb(why_option)
 def pause(context: Context, why: str) -> int:
-    """Hold the release where it is. Its time stands still; the automatic rollback stays armed."""
+    """Hold the release where it is.
+
+    Its clocks stand still; the automatic rollback stays armed.
+    """
     from greenroom.cli.steer import pause
 
     return pause(context, why)
@@ -74,7 +99,10 @@ def pause(context: Context, why: str) -> int:
 
 @verb(why_option, detach_option)
 def resume(context: Context, why: str, detach: bool) -> int:
-    """Go on with what is paused, or down."""
+    """Go on with what is paused, or down.
+
+    A service that is down is started again with the version that was live.
+    """
     from greenroom.cli.steer import steer
 
     return steer(context, "resume", why, detach=detach)
@@ -82,7 +110,10 @@ def resume(context: Context, why: str, detach: bool) -> int:
 
 @verb(why_option, detach_option)
 def abort(context: Context, why: str, detach: bool) -> int:
-    """End a release before any traffic has moved."""
+    """End a release before any traffic has moved.
+
+    After that it is `rollback`.
+    """
     from greenroom.cli.steer import steer
 
     return steer(context, "abort", why, detach=detach)
@@ -90,7 +121,11 @@ def abort(context: Context, why: str, detach: bool) -> int:
 
 @verb(why_option, detach_option)
 def rollback(context: Context, why: str, detach: bool) -> int:
-    """Put the traffic back to the version before, at once. Needs no version."""
+    """Put the traffic back to the version before, at once.
+
+    Of the release that runs, or of the last one while the version before it is warm. Needs no version, no file that is
+    right, and no pipeline. With no warm version left it is refused (4), and says what to deploy.
+    """
     from greenroom.cli.steer import steer
 
     return steer(context, "rollback", why, detach=detach)
@@ -101,7 +136,11 @@ def rollback(context: Context, why: str, detach: bool) -> int:
     why_option,
 )
 def reconcile(context: Context, accept: bool, why: str) -> int:
-    """Put the route back to what the journal says. Wakes the engine: also what to run after a reboot."""
+    """Put the route back to what the journal says.
+
+    It waits until it is so: exit 6 if not within two minutes. It also starts the resident engine, and what is live,
+    where they do not run: it is what to run after a reboot.
+    """
     from greenroom.cli.stand import reconcile
 
     return reconcile(context, why, accept=accept)
@@ -109,7 +148,11 @@ def reconcile(context: Context, accept: bool, why: str) -> int:
 
 @verb(click.option("--why", required=True, help="The reason, for the journal."))
 def unlock(context: Context, why: str) -> int:
-    """Take the lock from whoever holds it. Only for a holder that is surely gone."""
+    """Take the lock from whoever holds it.
+
+    A holder that is dead loses it by itself; this is for one that cannot be asked. It can do no harm when it wakes up:
+    journal and router refuse its epoch.
+    """
     from greenroom.cli.stand import unlock
 
     return unlock(context, why)
@@ -127,7 +170,9 @@ def history(context: Context, count: int) -> int:
 def show(context: Context, release: str) -> int:
     """All that happened in a release, by default the last.
 
-    RELEASE is its id or its version."""
+    RELEASE is its id or its version. Who asked for what, what was done, what the checks and the router said. The file
+    of a release and its secrets are not shown.
+    """
     from greenroom.cli.history import show
 
     return show(context, release)
@@ -142,7 +187,9 @@ def show(context: Context, release: str) -> int:
 def logs(context: Context, what: str, process: str, lines: int, follow: bool) -> int:
     """What the processes of a colour or release wrote.
 
-    By default those of the last release."""
+    By default those of the last release: the candidate that failed. PROCESS is a process (web), a replica (web-1), or
+    prepare.
+    """
     from greenroom.cli.logs import logs
 
     return logs(context, what, process, lines, follow=follow)
@@ -150,7 +197,10 @@ def logs(context: Context, what: str, process: str, lines: int, follow: bool) ->
 
 @verb(why_option)
 def retire(context: Context, why: str) -> int:
-    """Remove the idle environment now. There is no way back in an instant after that."""
+    """Remove the idle environment now.
+
+    It is drained first; the command waits until it is gone. There is no way back in an instant after that.
+    """
     from greenroom.cli.stand import retire
 
     return retire(context, why)
@@ -160,7 +210,9 @@ def retire(context: Context, why: str) -> int:
 def down(context: Context, yes: bool, why: str) -> int:
     """Stop the service on purpose.
 
-    The router first, so that nothing is cut off behind it, then both environments."""
+    First the router, so that nothing is cut off behind it, then both environments, then Greenroom's own processes; the
+    command waits until all have ended. In a terminal it asks first. `resume` and `deploy` start it again.
+    """
     from greenroom.cli.stand import down
 
     return down(context, why, yes=yes)
@@ -170,7 +222,10 @@ def down(context: Context, yes: bool, why: str) -> int:
 def doctor(context: Context) -> int:
     """Check the set-up, and what runs.
 
-    File, machine, engine, supervisor, router, journal, disk, and what happens after a reboot."""
+    The file, Python, what a deploy needs (commands, folders, ports and who holds them, certificates), room on the disk,
+    journal, supervisor, engine, router, and what starts the service after a reboot. Exit 0, 8 with warnings, 6 if
+    something must be done.
+    """
     from greenroom.cli.doctor import doctor
 
     return doctor(context)
@@ -192,7 +247,7 @@ def demo(context: Context, out: Path) -> int:
 def completion(context: Context, shell: str) -> int:
     """Print the completion script of a shell.
 
-    Evaluate it where the shell starts: eval "$(greenroom completion bash)" in ~/.bashrc.
+    In ~/.bashrc: eval "$(greenroom completion bash)"
     """
     from greenroom.cli.setup import completion
 
