@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
-import re
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from greenroom.adapters.supervisor import rpc, runfiles
-from greenroom.adapters.supervisor.folder import Folder
+from greenroom.adapters.supervisor.folder import CLOSED_IN_CHILDREN, Folder
 from greenroom.adapters.supervisor.inherit import inherited
+from greenroom.adapters.supervisor.programs import check, program_of, spec_of
 from greenroom.adapters.supervisor.runfiles import Record
-from greenroom.errors import Permanent, Temporary
+from greenroom.errors import Temporary
 from greenroom.ports import Life, Program, ProgramStatus
 
 STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL = 0, 10, 20, 30, 40, 100, 200
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.~-]*")
+_TICK, _PATIENCE = 0.02, 50
+
 Infos = Mapping[str, Mapping[str, Any]]
 
 
@@ -63,10 +61,10 @@ class Supervisord:
         return found
 
     def apply(self, program: Program) -> None:
-        _check(program)
+        check(program)
         with self.folder.locked():
             self.folder.down.unlink(missing_ok=True)
-            spec, old, name = _spec(program), self.folder.wanted(program.name), program.name
+            spec, old, name = spec_of(program), self.folder.wanted(program.name), program.name
             same = old is not None and old["fingerprint"] == spec["fingerprint"] and not old.get("removed")
             infos = self.ask()
             if same and infos is not None and name in infos:
@@ -75,8 +73,10 @@ class Supervisord:
                 return
             self._save(name, spec)
             if infos is None:
-                self._start(name)
-            elif name in infos or self.folder.ending(name):
+                infos = self._start(name)
+                if name in infos:
+                    return
+            if name in infos or self.folder.ending(name):
                 self._end(name)
             else:
                 self.load(name, infos)
@@ -125,15 +125,19 @@ class Supervisord:
 
     def ask(self) -> Infos | None:
         """What supervisord knows of its programs; None: there is no supervisord."""
-        try:
-            told = rpc.call(self.folder.socket, "supervisor.getAllProcessInfo")
-        except rpc.Dead:
-            return None
-        except rpc.Silent as error:
-            raise Temporary(str(error)) from None
-        except rpc.Fault as error:
-            raise Temporary(f"the supervisor is shutting down: {error}") from None
-        return {info["name"]: info for info in told}
+        for _ in range(_PATIENCE):
+            try:
+                told = rpc.call(self.folder.socket, "supervisor.getAllProcessInfo")
+                return {info["name"]: info for info in told}
+            except rpc.Dead:
+                if not runfiles.is_locked(self.folder.alive):
+                    return None
+                time.sleep(_TICK)  # it is just starting, or just ending
+            except rpc.Silent as error:
+                raise Temporary(str(error)) from None
+            except rpc.Fault as error:
+                raise Temporary(f"the supervisor is shutting down: {error}") from None
+        raise Temporary("the supervisor is starting or ending")
 
     def tell(self, method: str, *arguments: str | bool, ignore: tuple[int, ...] = ()) -> None:
         try:
@@ -162,7 +166,7 @@ class Supervisord:
         found = ((name, self.folder.wanted(name)) for name in sorted(names))
         return {name: spec for name, spec in found if spec and "command" in spec}
 
-    def _start(self, *names: str) -> None:
+    def _start(self, *names: str) -> Infos:
         """A fresh supervisord, with these programs and those that are kept. The caller holds the lock."""
         kept = {n for n in self.folder.names() if (s := self.folder.wanted(n)) and s["keep"] and not s.get("removed")}
         for stale in set(self.folder.names()) - kept - {*names}:
@@ -170,14 +174,30 @@ class Supervisord:
                 self.folder.forget(stale)
         self.folder.make_socket_folder()
         self.folder.write_conf(self._specs({*kept, *names}))
-        command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
-        detach(command, self.folder.path, inherited())
+        begun = False
         end = time.monotonic() + 15.0
         while time.monotonic() < end:
-            if self.ask() is not None:
-                return
-            time.sleep(0.02)
-        raise Temporary(f"the supervisor did not start; see {self.folder.log}")
+            lock = runfiles.try_lock(self.folder.alive)
+            if lock is not None and begun:
+                os.close(lock)
+                break
+            if lock is not None:
+                begun = True
+                self._begin(lock)
+            with contextlib.suppress(Temporary):
+                infos = self.ask()
+                if infos is not None:
+                    return infos
+        raise Temporary(f"the supervisor did not start; see {self.folder.log} and starts.log beside it")
+
+    def _begin(self, lock: int) -> None:
+        """supervisord holds the lock for as long as it lives, so that there are never two; its children close it."""
+        command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
+        handles = (lock,) if lock < CLOSED_IN_CHILDREN else ()
+        try:
+            detach(command, self.folder.path, inherited(), *handles)
+        finally:
+            os.close(lock)
 
     def _end(self, name: str) -> None:
         """An ender that stops the program, and then does what its file says by then: forget it, or start it anew."""
@@ -193,7 +213,7 @@ class Supervisord:
 
     def _status(self, name: str, info: Mapping[str, Any] | None, ending: bool) -> ProgramStatus | None:
         spec, record = self.folder.wanted(name), self.folder.record(name)
-        program = _program(name, spec, record)
+        program = program_of(name, spec, record)
         if info is None:
             return _unwatched(program, spec, record, ending)
         pid, state = int(info["pid"]), info["state"]
@@ -223,6 +243,20 @@ class Supervisord:
         return ProgramStatus(replace(program, port=port), seen, pid, since, max(0, restarts), detail)
 
 
+def _unwatched(program: Program, spec: Record | None, record: Record | None, ending: bool) -> ProgramStatus | None:
+    """No supervisor knows it: an orphan, or a stale file. A program that is to be kept is told as stopped."""
+    removed = bool(spec and spec.get("removed"))
+    left = runfiles.members(record)
+    if record and left:
+        life = Life.STOPPING if removed and ending else Life.ORPHAN
+        leader = int(record["pid"]) if runfiles.alive(record) else left[0]
+        known = replace(program, port=int(record["port"]))
+        return ProgramStatus(known, life, leader, float(record["at"]), max(0, int(record["starts"]) - 1))
+    if spec and not removed and (spec["keep"] or ending):
+        return ProgramStatus(program, Life.STOPPED, detail="there is no supervisor that runs it")
+    return None
+
+
 def detach(command: list[str], directory: Path, environment: dict[str, str], *handles: int) -> None:
     """Start it in a session of its own, a child of nobody here; what it says of itself goes to `starts.log`."""
     with open(directory / "starts.log", "ab") as log:
@@ -239,64 +273,3 @@ def detach(command: list[str], directory: Path, environment: dict[str, str], *ha
             start_new_session=True,
             check=True,
         )
-
-
-def _unwatched(program: Program, spec: Record | None, record: Record | None, ending: bool) -> ProgramStatus | None:
-    """No supervisor knows it: an orphan, or a stale file. A program that is to be kept is told as stopped."""
-    removed = bool(spec and spec.get("removed"))
-    left = runfiles.members(record)
-    if record and left:
-        life = Life.STOPPING if removed and ending else Life.ORPHAN
-        leader = int(record["pid"]) if runfiles.alive(record) else left[0]
-        known = replace(program, port=int(record["port"]))
-        return ProgramStatus(known, life, leader, float(record["at"]), max(0, int(record["starts"]) - 1))
-    if spec and not removed and (spec["keep"] or ending):
-        return ProgramStatus(program, Life.STOPPED, detail="there is no supervisor that runs it")
-    return None
-
-
-def _check(program: Program) -> None:
-    if not _NAME.fullmatch(program.name):
-        raise Permanent(f"{program.name!r} cannot name a program: letters, digits, '_', '.', '-' only")
-    if not program.command:
-        raise Permanent(f"{program.name} has no command")
-    with contextlib.suppress(KeyError):
-        runfiles.signal_number(program.stop_signal)
-        return
-    raise Permanent(f"{program.name}: there is no signal {program.stop_signal!r}", hint="TERM, INT, QUIT, HUP, USR1, …")
-
-
-def _spec(program: Program) -> Record:
-    document = asdict(program)
-    document["directory"] = str(program.directory)
-    document["output"] = str(program.output) if program.output else ""
-    for name in ("environment", "secrets", "labels"):
-        document[name] = dict(document[name])
-    document["command"] = list(program.command)
-    document["stop_signal"] = program.stop_signal.upper().removeprefix("SIG")
-    document["stop_group"] = program.command[0].rsplit("/", 1)[-1] == "sh" and program.command[1:2] == ("-c",)
-    text = json.dumps(document, sort_keys=True)
-    document["fingerprint"] = hashlib.sha256(text.encode()).hexdigest()
-    document["applied"] = uuid.uuid4().hex
-    return document
-
-
-def _program(name: str, spec: Record | None, record: Record | None) -> Program:
-    """As it was applied, without its secrets; of an orphan that nobody wants any more, what its run file knows."""
-    if spec is None or "command" not in spec:
-        known = record or {}
-        labels, port = known.get("labels", {}), int(known.get("port", 0))
-        return Program(name=name, command=(), directory=Path("/"), labels=labels, port=port)
-    return Program(
-        name=name,
-        command=tuple(spec["command"]),
-        directory=Path(spec["directory"]),
-        environment=spec["environment"],
-        output=Path(spec["output"]) if spec["output"] else None,
-        user=spec["user"],
-        stop_signal=spec["stop_signal"],
-        stop_timeout=spec["stop_timeout"],
-        port=spec["port"],
-        keep=spec["keep"],
-        labels=spec["labels"],
-    )

@@ -26,6 +26,8 @@ from greenroom.errors import Permanent, Temporary
 
 _LONGEST_SOCKET = 90
 """Unix sockets have 107 bytes; supervisord binds a temporary name that is longer by a pid."""
+CLOSED_IN_CHILDREN = 256
+"""supervisord's `minfds`: it closes the handles below in its children."""
 _HARMLESS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@,=~")
 
 _CONF = """\
@@ -38,7 +40,7 @@ logfile_maxbytes=1MB
 logfile_backups=2
 pidfile=supervisord.pid
 nocleanup=true
-minfds=256
+minfds={handles}
 minprocs=1
 {user}
 [unix_http_server]
@@ -75,6 +77,7 @@ class Folder:
         self.conf = self.path / "supervisord.conf"
         self.log = self.path / "supervisord.log"
         self.down = self.path / "down"
+        self.alive = str(self.path / "alive")
 
     def make(self) -> None:
         for folder in (self.path, self.path / "programs", self.path / "run"):
@@ -152,6 +155,8 @@ class Folder:
                 raise Temporary("another command is changing what the supervisor runs")
             time.sleep(0.01)
         try:
+            for torn in (self.path / "programs").glob("*.tmp"):  # of somebody who was killed while writing
+                torn.unlink(missing_ok=True)
             yield
         except OSError as error:
             raise Temporary(f"the supervisor's files cannot be written: {error}") from None
@@ -167,7 +172,7 @@ class Folder:
     def write_conf(self, specs: Mapping[str, Record]) -> None:
         """supervisord runs with this folder as its directory, so that most paths in the file need no escaping."""
         user = f"user={os.geteuid()}\n" if os.geteuid() == 0 else ""
-        text = _CONF.format(socket=self.socket, user=user)
+        text = _CONF.format(socket=self.socket, user=user, handles=CLOSED_IN_CHILDREN)
         start = (sys.executable, "-I", "-S", os.path.abspath(launcher.__file__))
         for name, spec in specs.items():
             command = shlex.join((*start, f"programs/{name}.json")).replace("%", "%%")
