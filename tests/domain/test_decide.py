@@ -29,7 +29,7 @@ from greenroom.domain.phases import Phase
 from greenroom.domain.plan import Rule, Step
 from greenroom.domain.records import Finished, Judged, Outcome, Requested, Started
 from greenroom.domain.status import status_document
-from tests.domain.world import ALL_BLUE, ALL_GREEN, BLUE, GREEN, Story, backend, look, serving, up
+from tests.domain.world import ALL_BLUE, ALL_GREEN, BLUE, ENDPOINT, GREEN, Story, backend, look, serving, up
 
 OLD = up(BLUE, "r-0001", "1", Role.ACTIVE)
 NEW = up(GREEN, "r-0002", "2")
@@ -428,3 +428,25 @@ def test_after_down_the_router_is_told_anew(again: str) -> None:
     action = acts(story, look(gone, OLD))
     assert isinstance(action, Route)
     assert action.spec.split == ALL_BLUE
+
+
+def test_a_dead_supervisor_is_not_the_candidates_fault() -> None:
+    """Its orphans serve on, or everything died at once: it is started again, and goes back only if that takes too long."""
+    story, seen = baking(bake=600.0)
+    orphans = replace(up(GREEN, "r-0002", "2", Role.ACTIVE), members=(), leftovers=(ENDPOINT[GREEN],))
+    nothing = EnvironmentStatus(GREEN)
+    for look_now in (
+        replace(seen, green=orphans),
+        replace(seen, green=nothing, blue=EnvironmentStatus(BLUE)),
+    ):
+        noted = decide(story.service, look_now, story.now)
+        assert isinstance(noted, Note)
+        later = Story()
+        later.service, later.now = story.service, story.now
+        later.add(noted.record)
+        assert isinstance(acts(later, look_now), Apply)
+        assert to(later, look_now, later.now + 60) is Phase.ROLLING_BACK
+    gone = replace(seen, green=nothing)
+    noted = decide(story.service, gone, story.now)
+    assert isinstance(noted, Note)
+    assert to(story.add(noted.record), gone) is Phase.ROLLING_BACK

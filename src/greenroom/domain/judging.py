@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from greenroom.domain.actions import Note
 from greenroom.domain.assess import judge
-from greenroom.domain.model import Figures, Finding, Verdict
+from greenroom.domain.model import EnvironmentStatus, Figures, Finding, Verdict
 from greenroom.domain.observation import Need
 from greenroom.domain.phases import Phase
 from greenroom.domain.records import Judged
@@ -39,7 +39,7 @@ def failing(scene: Scene, release: Release) -> str:
     exposed = release.live_since is not None or release.step > 0
     if status is not None and status.failed:
         return status.failed
-    if status is not None and not status.serving and exposed:
+    if status is not None and not status.serving and exposed and not _misfortune(scene, release, status):
         return f"no replica of {release.version} is healthy: {status.detail}"
     if before is not None and before.verdict is Verdict.FAIL:
         return before.reason
@@ -55,6 +55,16 @@ def failing(scene: Scene, release: Release) -> str:
             return f"{name}: {watched.finding.reason}"
     found = judge(release.plan.rules, scene.seen.history, release.colour, usual(scene, release), final=False)
     return found.reason if found.verdict is Verdict.FAIL else ""
+
+
+def _misfortune(scene: Scene, release: Release, status: EnvironmentStatus) -> bool:
+    """Nothing runs the candidate any more, and that is not its fault: its processes live on without a supervisor, or the
+    baseline is gone as well, as after a reboot. Then going back helps nobody: it is started again, if that is possible
+    in time."""
+    if status.members:
+        return False
+    baseline = scene.environment(release.colour.other) if release.baseline else None
+    return bool(status.leftovers) or baseline is None or not baseline.serving
 
 
 def usual(scene: Scene, release: Release) -> Figures | None:
