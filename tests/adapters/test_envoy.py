@@ -154,8 +154,9 @@ def test_every_way_to_the_idle_colour(stage: Stage) -> None:
     assert users.text == "blue 1.0"
     assert "x-greenroom-colour" not in users.headers
     revealing = stage.router(test_route=ways, reveal=True)
-    stage.route(stage.backend(BLUE), stage.backend(GREEN), router=revealing)
-    assert traffic.ask(stage.url).headers["x-greenroom-colour"] == "blue"
+    stage.route(replace(stage.backend(BLUE), version="100%\nodd"), router=revealing)
+    users = traffic.ask(stage.url)
+    assert (users.headers["x-greenroom-colour"], users.headers["x-greenroom-version"]) == ("blue", "100%?odd")
 
 
 def test_the_access_log_names_colour_version_and_status(stage: Stage) -> None:

@@ -28,6 +28,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"test_route": {"header": "no header"}}, "no name of a header"),
     ({"test_route": {"header": "Host"}}, "no name of a header"),
     ({"test_route": {"host": "idle.example:80"}}, "without a port"),
+    ({"test_route": {"host": "*.example"}}, "no host name"),
     ({"timeouts": {"idle": 30}}, "30 has no unit"),
     ({"protocol": "http3"}, "'http1' or 'h2c'"),
     ({"trusted_hops": -1}, "greater than or equal to 0"),

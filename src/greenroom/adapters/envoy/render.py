@@ -184,7 +184,7 @@ def _header(name: str, value: str, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -
 
 
 def _reveal(spec: RoutingSpec, colour: Colour) -> list[Json]:
-    version = spec.backend(colour).version.replace("%", "%%")
+    version = "".join(c if c.isprintable() else "?" for c in spec.backend(colour).version).replace("%", "%%")
     return [_header("x-greenroom-colour", str(colour)), _header("x-greenroom-version", version)]
 
 
