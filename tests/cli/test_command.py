@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from greenroom.cli.main import main
+from greenroom.cli.quick import state_folder
+
 GOOD = """\
 service: shop
 environment:
@@ -73,10 +76,11 @@ def test_a_corrupt_journal_is_refused_and_status_still_answers(tmp_path: Path) -
         (("status", "--color"), "error: no such option"),
     ],
 )
-def test_a_wrong_command_line(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
-    done = greenroom(tmp_path, *words)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(said)
+def test_a_wrong_command_line(words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(said)
 
 
 def test_a_steering_verb_where_nothing_was_released_makes_nothing(tmp_path: Path) -> None:
@@ -89,15 +93,16 @@ def test_a_steering_verb_where_nothing_was_released_makes_nothing(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["greenroom.yaml"]
 
 
-def test_init_writes_a_file_that_loads_and_overwrites_nothing(tmp_path: Path) -> None:
-    done = greenroom(tmp_path, "init", "--ci", "github", "--json")
-    assert done.returncode == 0, done.stderr
-    assert len(json.loads(done.stdout)["written"]) == 2
-    before = (tmp_path / "greenroom.yaml").read_text()
-    again = greenroom(tmp_path, "init")
-    assert again.returncode == 4
-    assert "there already" in again.stderr
-    assert (tmp_path / "greenroom.yaml").read_text() == before
+def test_init_writes_a_file_that_loads_and_overwrites_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "greenroom.yaml"
+    assert main(["init", "--ci", "github", "--json", "--file", str(file)]) == 0
+    assert len(json.loads(capsys.readouterr().out)["written"]) == 2
+    before = file.read_text()
+    assert main(["init", "--file", str(file)]) == 4
+    assert "there already" in capsys.readouterr().err
+    assert file.read_text() == before
 
 
 def test_the_quick_way_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -127,15 +132,12 @@ print([name for name in {heavy!r} if name in sys.modules])
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion(tmp_path: Path, shell: str) -> None:
-    done = greenroom(tmp_path, "completion", shell)
-    assert done.returncode == 0
-    assert "_GREENROOM_COMPLETE" in done.stdout
+def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    assert "_GREENROOM_COMPLETE" in capsys.readouterr().out
 
 
 def test_the_state_folder_is_found_by_one_line(tmp_path: Path) -> None:
-    from greenroom.cli.quick import state_folder
-
     file = tmp_path / "greenroom.yaml"
     assert state_folder(file) == tmp_path / ".greenroom"
     for line, found in (

@@ -288,3 +288,20 @@ def test_an_error_that_nobody_foresaw_leaves_a_traceback_in_a_file(
     assert "The route is in sync: 1 is live on blue." in done.err
     assert "Traceback" not in done.out + done.err
     assert "Traceback" in (office.state / "logs" / "command-errors.log").read_text()
+
+
+def test_a_refusal_wakes_the_engine_as_well(office: Office) -> None:
+    live(office)
+    office.awake = False
+    assert office.type("resume").code == 4
+    assert (office.awake, office.woken) == (True, 1)
+
+
+def test_a_full_disk_is_no_bug(office: Office) -> None:
+    def fail() -> list[str]:
+        raise OSError(28, "No space left on device", "/srv/.greenroom/x")
+
+    office.problems = fail  # type: ignore[method-assign]
+    done = office.type("deploy", "1")
+    assert done.code == 1
+    assert done.err.startswith("error: /srv/.greenroom/x: No space left on device\n       The route is in sync")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from greenroom import enquiry
 from greenroom.cli.quick import finite, state_folder
 from greenroom.cli.text import Ink, ink_for, terminal, width_of, wrapped
-from greenroom.errors import GreenroomError, JournalMissing, Refused, UsageError
+from greenroom.errors import GreenroomError, JournalMissing, LockHeld, Refused, Unobservable, UsageError
 
 if TYPE_CHECKING:
     from greenroom.config.loader import Loaded
@@ -151,6 +152,17 @@ class Context:
         """The service's name as its last release was given it."""
         release = self.tools.reopen("", self.file.absolute(), state).control.state().release
         return str(release.definition.get("service", "")) if release else ""
+
+    def ask(self, installed: Installation, verb: str, why: str, **details: Any) -> Accepted:
+        """Ask for it. Refused or not, somebody is awake afterwards, if there is anything to watch over."""
+        try:
+            return installed.request(verb, why, **details)
+        except (Refused, LockHeld, Unobservable):
+            service = installed.control.state()
+            if service.running is not None or (service.active is not None and not service.down):
+                with contextlib.suppress(GreenroomError):
+                    installed.ensure_engine()
+            raise
 
     # --- speaking ---------------------------------------------------------------------------------------------
 

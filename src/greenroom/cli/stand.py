@@ -19,7 +19,7 @@ def reconcile(context: Context, why: str, *, accept: bool) -> int:
     installed = context.reach()
     before = installed.control.state()
     details = {"accept": True} if accept else {}
-    accepted = installed.request("reconcile", why, **details)
+    accepted = context.ask(installed, "reconcile", why, **details)
     if before.down:
         return context.result(0, "The service is down, on purpose.", hint="`greenroom resume` starts it again")
     if before.active is None and before.running is None:
@@ -57,7 +57,7 @@ def _serves(status: dict[str, Any]) -> bool:
 
 def retire(context: Context, why: str) -> int:
     installed = context.reach()
-    accepted = installed.request("retire", why)
+    accepted = context.ask(installed, "retire", why)
     if not accepted.written:
         return context.result(0, f"{accepted.text}.")
     context.say("Draining and stopping the idle environment …")
@@ -81,7 +81,7 @@ def down(context: Context, why: str, *, yes: bool) -> int:
 
         if not click.confirm(f"Stop {installed.name}? {active.version} is live; nothing will answer", err=True):
             return context.result(4, "Nothing was changed.")
-    installed.request("down", why)
+    context.ask(installed, "down", why)
     context.say("The router ends first, then both environments …")
     status = wait_for(context, installed, _all_gone, GONE_WITHIN + _patience(installed))
     if not _all_gone(status):

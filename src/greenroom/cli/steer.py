@@ -70,7 +70,7 @@ def steer(context: Context, verb: str, why: str, *, detach: bool) -> int:
     """promote, resume, abort, rollback: ask, and follow the release to its end."""
     installed = context.reach()
     asleep = verb == "resume" and installed.control.state().down
-    accepted = installed.request(verb, why)
+    accepted = context.ask(installed, verb, why)
     if asleep:
         return until_up(context, installed, "started again")
     if not accepted.release:
@@ -80,7 +80,7 @@ def steer(context: Context, verb: str, why: str, *, detach: bool) -> int:
 
 def pause(context: Context, why: str) -> int:
     installed = context.reach()
-    accepted = installed.request("pause", why)
+    accepted = context.ask(installed, "pause", why)
     release = installed.control.state().running
     if release is None or release.paused is None:
         raise Refused("the release has ended meanwhile", hint="`greenroom status` shows what is")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 import traceback
 from pathlib import Path
@@ -14,17 +15,22 @@ from greenroom.domain.template import conceal
 
 def report(context: Context, error: Exception) -> int:
     """Exit code 1. The traceback goes to a file, the sentence to the screen."""
-    import os
-
-    text = f"{type(error).__name__}: {error}"
+    ours = not isinstance(error, OSError)  # a full disk or a folder that may not be written is no bug
+    text = f"{type(error).__name__}: {error}" if ours else _said_by_the_system(error)
     place = _kept(context.file, "".join(traceback.format_exception(error)))
     known = _route(context)
-    hint = f"`greenroom status` says what runs; please report it{f' with {place}' if place else ''}"
-    message = f"this is a bug in Greenroom: {conceal(text, dict(os.environ))}\n{known}"
+    report = f"; please report it{f' with {place}' if place else ''}" if ours else ""
+    hint = f"`greenroom status` says what runs{report}"
+    message = f"{'this is a bug in Greenroom: ' if ours else ''}{conceal(text, dict(os.environ))}\n{known}"
     complain(message, hint)
     if context.json:
         context.result(1, message, hint=hint)
     return 1
+
+
+def _said_by_the_system(error: Exception) -> str:
+    name, why = getattr(error, "filename", None), getattr(error, "strerror", None)
+    return f"{name}: {why}" if name and why else str(why or error)
 
 
 def _route(context: Context) -> str:
