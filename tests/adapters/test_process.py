@@ -243,7 +243,7 @@ def test_problems_are_seen_before_anything_is_touched(made: Kit) -> None:
     (source / "venv" / "bin" / "shop").symlink_to(sys.executable)
 
     def found(command: str, **more: object) -> list[str]:
-        return problems(of_definition(made.definition(web={"command": command, **more}), {}), source)
+        return problems(of_definition(made.definition(web={"command": command, **more}), {}), made.place)
 
     assert found("python3 -m shop") == []
     assert "PATH" in found("no-such-command-anywhere")[0]
@@ -252,7 +252,10 @@ def test_problems_are_seen_before_anything_is_touched(made: Kit) -> None:
     assert "virtual environment" in found("venv/bin/shop")[0]
     assert "no user" in found("python3", user="no-such-user")[0]
     prepared = made.definition(web={"command": "venv/bin/shop"}, prepare=["python3 -m venv venv"])
-    assert problems(of_definition(prepared, {}), source) == []
+    assert problems(of_definition(prepared, {}), made.place) == []
+    elsewhere = of_definition(made.definition(source="not-there"), {})
+    assert "not-there; create it" in problems(elsewhere, made.place)[0]
+    assert not made.state.exists()
 
 
 @pytest.mark.parametrize(

@@ -188,11 +188,3 @@ def test_ft_16_a_full_disk_is_a_failure_that_says_so(workshop: Workshop) -> None
         workshop.end()
         while mounted.returncode == 0 and subprocess.run(["umount", str(disk)], check=False).returncode:
             time.sleep(0.05)
-
-
-def test_problems_are_told_before_anything_is_touched(workshop: Workshop) -> None:
-    place = workshop.place
-    wrong = of_definition(workshop.definition(source="not-there"), {})
-    assert "not-there" in ProcessArtefact.problems(wrong, place)[0]
-    assert ProcessArtefact.problems(of_definition(workshop.definition(), {}), place) == []
-    assert not workshop.state.exists()

@@ -70,17 +70,6 @@ class ProcessArtefact:
             folder.rename(going)
             shutil.rmtree(going, ignore_errors=True)
 
-    @staticmethod
-    def problems(settings: EnvironmentSettings, place: Place) -> list[str]:
-        source = place.file.absolute().parent / settings.source
-        if not source.is_dir():
-            return [f"environment.source is not a folder: {source}; create it, or name the folder with the program"]
-        if place.state.absolute() == source or place.state.absolute() in source.parents:
-            return [f"environment.source is inside Greenroom's own folder {place.state}; name another folder"]
-        if not os.access(source, os.R_OK | os.X_OK):
-            return [f"environment.source cannot be read: {source}; give yourself the permission"]
-        return []
-
     # --- inside
 
     def _begin(

@@ -116,8 +116,8 @@ class ProcessEnvironment:
 
     @staticmethod
     def problems(settings: EnvironmentSettings, place: Place) -> list[str]:
-        source = place.file.absolute().parent / settings.source
-        return asked.problems(settings, source) if source.is_dir() else []
+        """Of the artefact too: they share their section of the file."""
+        return asked.problems(settings, place)
 
     def tidy(self) -> None:
         """Output files do not grow for ever."""

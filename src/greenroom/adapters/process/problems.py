@@ -9,14 +9,22 @@ from pathlib import Path
 
 from greenroom.adapters.process.commands import words
 from greenroom.adapters.process.settings import EnvironmentSettings, ProcessSettings
+from greenroom.ports import Place
 
 
-def problems(settings: EnvironmentSettings, source: Path) -> list[str]:
+def problems(settings: EnvironmentSettings, place: Place) -> list[str]:
     """One sentence each, with the way out. What `prepare` may create is not missed."""
+    source, state = place.file.absolute().parent / settings.source, place.state.absolute()
+    if not source.is_dir():
+        return [f"environment.source is not a folder: {source}; create it, or name the folder with the program"]
+    if state == source or state in source.parents:
+        return [f"environment.source is inside Greenroom's own folder {state}; name another folder"]
+    if not os.access(source, os.R_OK | os.X_OK):
+        return [f"environment.source cannot be read: {source}; give yourself the permission"]
     found = []
     for name, process in settings.processes.items():
-        place = f"environment.processes.{name}"
-        found += [f"{place}.{text}" for text in (_user(process), _place(process, settings, source)) if text]
+        where = f"environment.processes.{name}"
+        found += [f"{where}.{text}" for text in (_user(process), _place(process, settings, source)) if text]
     return found
 
 
