@@ -199,7 +199,7 @@ class Clients:
     def tail(self) -> bytes:
         return f" HTTP/1.1\r\nhost: {self.host}:{self.port}\r\n".encode()
 
-    async def run(self, share: float, without: str = "") -> None:
+    async def run(self, share: float) -> None:
         """Until `over`; then every request that was sent is waited for."""
         kinds: dict[str, Callable[[float], Awaitable[None]]] = {
             "kept": lambda every: self.plain("kept", b"GET /page" + self.tail + b"\r\n", every),
@@ -212,7 +212,6 @@ class Clients:
         tasks = [
             asyncio.ensure_future(kinds[kind](count / (rate * share)))
             for kind, (count, rate) in MIX.items()
-            if kind != without
             for _ in range(count)
         ]
         await asyncio.gather(*tasks)
@@ -326,7 +325,6 @@ async def main() -> int:
     parser.add_argument("--h2-port", type=int, default=0, help="where HTTP/2 is spoken, if not at the URL")
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--share", type=float, default=1.0, help="of the usual rate")
-    parser.add_argument("--without", default="", choices=["", *MIX], help="leave this kind out")
     parser.add_argument("--most-seconds", type=float, default=1800.0)
     options = parser.parse_args()
     parts = urlsplit(options.url)
@@ -348,7 +346,7 @@ async def main() -> int:
                 print(log.count, flush=True)
                 await asyncio.sleep(0.5)
 
-        await asyncio.gather(clients.run(options.share, options.without), report())
+        await asyncio.gather(clients.run(options.share), report())
     return 0
 
 

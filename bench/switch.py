@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from pathlib import Path
 
 from bench.common import LOGS, Goal, Result, main, plain
@@ -29,12 +28,9 @@ from greenroom.adapters.routers.envoy import EnvoyRouter
 from greenroom.demo.table import columns, quantile
 from greenroom.domain.model import Backend, Colour, Endpoint, RoutingSpec, Split
 from greenroom.ports import ActionKey, Place
-from greenroom.testing import traffic
 from greenroom.testing.processes import LocalSupervisor
 
 KEY = ActionKey("bench", "shift", 0, "route", "router", 0, 1)
-SLOWEST = 0.3
-"""Seconds that the slowest answer takes."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +124,8 @@ def server(colour: Colour, version: str, port: int) -> tuple[str, ...]:
 class Client:
     """The clients' process; `count` is how many requests it has logged so far."""
 
-    def __init__(self, url: str, log: Path, h2_port: int = 0, without: str = "") -> None:
-        options = ("--url", url, "--log", str(log), "--h2-port", str(h2_port), "--without", without)
+    def __init__(self, url: str, log: Path, h2_port: int = 0) -> None:
+        options = ("--url", url, "--log", str(log), "--h2-port", str(h2_port))
         self._command = (sys.executable, "-m", "bench.clients", *options)
         self.count = 0
 
@@ -144,7 +140,7 @@ class Client:
             # Every kind has had its turn before the first switch.
             time.sleep(1.5)
             yield self
-            time.sleep(2 * SLOWEST)
+            time.sleep(0.6)
 
     def _read(self, started: subprocess.Popen[str]) -> None:
         assert started.stdout is not None
@@ -187,8 +183,8 @@ def alternate(
     done: list[Switch] = []
     due = time.monotonic()
     while len(done) < count or client.count < requests:
-        due += every
-        time.sleep(max(0.0, due - time.monotonic()))
+        due = max(due + every, time.monotonic() + every / 2)
+        time.sleep(due - time.monotonic())
         to = Colour.GREEN if len(done) % 2 == 0 else Colour.BLUE
         command = time.monotonic()
         switch(to)
@@ -283,79 +279,6 @@ def through_nginx(folder: Path, ports: dict[Colour, int], count: int, every: flo
     return measure("script, nginx reload", switches, log)
 
 
-@dataclass
-class Cycles:
-    """Whole cycles: `drains` in seconds, until nothing holds the old colour."""
-
-    row: Row
-    drains: list[float]
-
-
-def cycles(folder: Path, ports: dict[Colour, int], count: int) -> Cycles:
-    """Start a fresh version on the idle colour, switch, drain, stop the old one: no request may notice."""
-    log, drains, switches = LOGS / "switch-cycles.csv", [], []
-    with LocalSupervisor() as supervisor, ExitStack() as running:
-        envoy = Envoy(folder, ports, supervisor)
-        envoy.switch(Colour.BLUE)
-        old: ExitStack | None = None
-        # Without WebSockets, which would hold the old colour for as long as they like.
-        with Client(f"http://127.0.0.1:{envoy.port}", log, without="ws").running():
-            for number in range(count):
-                to = Colour.GREEN if number % 2 == 0 else Colour.BLUE
-                port, fresh = free_ports(1)[0], running.enter_context(ExitStack())
-                fresh.enter_context(process(*server(to, str(number + 2), port)))
-                wait_for(port)
-                envoy.backends[to] = Backend((Endpoint("127.0.0.1", port),), str(number + 2))
-                envoy.switch(to.other)
-                command = time.monotonic()
-                envoy.switch(to)
-                switches.append(Switch(to, command, time.monotonic()))
-                drains.append(drain(envoy, to.other))
-                envoy.backends[to.other] = Backend()
-                envoy.switch(to)
-                if old:
-                    old.close()
-                old = fresh
-    return Cycles(measure("whole cycles", switches, log), drains)
-
-
-def drain(envoy: Envoy, colour: Colour) -> float:
-    """Seconds until nothing holds this colour."""
-    begun = time.monotonic()
-    while envoy.router.observe().holding[colour] > 0:
-        if time.monotonic() > begun + 60:
-            raise SystemExit("it does not drain")
-        time.sleep(0.005)
-    return time.monotonic() - begun
-
-
-def restarts(folder: Path, ports: dict[Colour, int], count: int) -> list[float]:
-    """Seconds from the start of the new proxy, after a SIGKILL of the old one, to the first right answer."""
-    found = []
-    with LocalSupervisor() as supervisor:
-        envoy = Envoy(folder, ports, supervisor)
-        envoy.switch(Colour.GREEN)
-        wait_for(envoy.port)
-        for _ in range(count):
-            time.sleep(0.3)
-            killed = supervisor.pid("router")
-            os.kill(killed, signal.SIGKILL)
-            while supervisor.pid("router") == killed:
-                time.sleep(0.0005)
-            begun = time.monotonic()
-            while not answers(envoy.port, Colour.GREEN):
-                time.sleep(0.001)
-            found.append((time.monotonic() - begun) * 1000)
-    return found
-
-
-def answers(port: int, colour: Colour) -> bool:
-    try:
-        return traffic.ask(f"http://127.0.0.1:{port}").headers.get("x-served-by") == colour
-    except (OSError, HTTPException):
-        return False
-
-
 def run(quick: bool) -> Result:
     LOGS.mkdir(parents=True, exist_ok=True)
     count, requests, every = (40, 0, 0.15) if quick else (1000, 1_000_000, 0.43)
@@ -364,16 +287,14 @@ def run(quick: bool) -> Result:
         for colour, port in ports.items():
             stack.enter_context(process(*server(colour, "1", port)))
             wait_for(port)
-        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="greenroom-switch-"))) for _ in range(4)]
+        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="greenroom-switch-"))) for _ in range(2)]
         ours = through_envoy(folders[0], ports, count, requests, every)
-        script = through_nginx(folders[1], ports, 15 if quick else 100, every) if shutil.which("nginx") else None
-        whole = cycles(folders[2], ports, 3 if quick else 24)
-        back = restarts(folders[3], ports, 3 if quick else 20)
-    return report(ours, script, whole, back, quick)
+        script = through_nginx(folders[1], ports, 15 if quick else 100, 0.43) if shutil.which("nginx") else None
+    return report(ours, script, quick)
 
 
-def report(ours: Row, script: Row | None, whole: Cycles, back: list[float], quick: bool) -> Result:
-    rows = [row for row in (ours, script, whole.row) if row]
+def report(ours: Row, script: Row | None, quick: bool) -> Result:
+    rows = [row for row in (ours, script) if row]
     lines = [columns(HEAD, [row.cells() for row in rows]), ""]
     if script:
         lines.append(compared(ours, script))
@@ -382,29 +303,18 @@ def report(ours: Row, script: Row | None, whole: Cycles, back: list[float], quic
     lines.append(f"Requests by kind: {', '.join(f'{kind} {number:,}' for kind, number in sorted(ours.kinds.items()))}.")
     for row in rows:
         lines += [f"{row.name}, failed: {number} × {why}" for why, number in row.failed.most_common(5)]
-    longest = max(whole.drains)
-    lines.append(f"Drain in whole cycles, seconds: median {quantile(whole.drains, 0.5):.2f}, longest {longest:.2f}.")
-    median = quantile(back, 0.5)
-    lines.append(
-        f"Proxy killed, ms from its new start to its first answer: median {median:.0f}, longest {max(back):.0f}."
-    )
     goals = [
         Goal("requests failed", ours.failed.total(), 0),
         Goal("sent after the acknowledgement, answered by the old colour", ours.late, 0),
-        Goal("last request to the old colour after the command, p50", quantile(ours.last_old, 0.5), 5, "ms"),
-        Goal("the same, longest", max(ours.last_old), 25, "ms"),
-        Goal("requests failed in whole cycles", whole.row.failed.total(), 0),
-        Goal("drain in whole cycles, longest", longest * 1000, SLOWEST * 1000 + 150, "ms"),
-        Goal("proxy killed: first answer after its new start, p50", median, 150, "ms"),
     ]
     if not quick:
         goals += [
+            Goal("last request to the old colour after the command, p50", quantile(ours.last_old, 0.5), 5, "ms"),
+            Goal("the same, longest", max(ours.last_old), 25, "ms"),
             Goal("requests", ours.requests, 1_000_000, least=True),
             Goal("switches", ours.switches, 1000, least=True),
         ]
-    data: dict[str, object] = {row.name: figures(row) for row in rows}
-    data |= {"drains in seconds": whole.drains, "restarts in ms": back}
-    return Result("switch", goals, "\n".join(lines), data)
+    return Result("switch", goals, "\n".join(lines), {row.name: figures(row) for row in rows})
 
 
 def compared(ours: Row, script: Row) -> str:
