@@ -33,6 +33,7 @@ from tests.domain.world import ALL_BLUE, ALL_GREEN, BLUE, ENDPOINT, GREEN, Story
 
 OLD = up(BLUE, "r-0001", "1", Role.ACTIVE)
 NEW = up(GREEN, "r-0002", "2")
+NEW_STARTING = up(GREEN, "r-0002", "2", health=Health.STARTING).members
 
 
 def second(*phases: Phase, **plan: Any) -> Story:
@@ -445,7 +446,9 @@ def test_a_dead_supervisor_is_not_the_candidates_fault() -> None:
         later.service, later.now = story.service, story.now
         later.add(noted.record)
         assert isinstance(acts(later, look_now), Apply)
-        assert to(later, look_now, later.now + 60) is Phase.ROLLING_BACK
+        fresh = replace(look_now, green=replace(look_now.green or nothing, members=NEW_STARTING))
+        assert not isinstance(decide(later.service, fresh, later.now + 20), Move)
+        assert to(later, fresh, later.now + 61) is Phase.ROLLING_BACK
     gone = replace(seen, green=nothing)
     noted = decide(story.service, gone, story.now)
     assert isinstance(noted, Note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from greenroom.domain.actions import Note
 from greenroom.domain.assess import judge
-from greenroom.domain.model import EnvironmentStatus, Figures, Finding, Verdict
+from greenroom.domain.model import EnvironmentStatus, Figures, Finding, Health, Verdict
 from greenroom.domain.observation import Need
 from greenroom.domain.phases import Phase
 from greenroom.domain.records import Judged
@@ -39,12 +39,13 @@ def failing(scene: Scene, release: Release) -> str:
     exposed = release.live_since is not None or release.step > 0
     if status is not None and status.failed:
         return status.failed
-    if status is not None and not status.serving and exposed and not _misfortune(scene, release, status):
+    misfortune = status is not None and _misfortune(scene, release, status)
+    if status is not None and not status.serving and exposed and not misfortune:
         return f"no replica of {release.version} is healthy: {status.detail}"
     if before is not None and before.verdict is Verdict.FAIL:
         return before.reason
     if before is not None and before.verdict is Verdict.WAIT and release.paused is None:
-        patience = release.plan.ready_within if release.phase is Phase.SHIFT else GRACE
+        patience = release.plan.ready_within if misfortune or release.phase is Phase.SHIFT else GRACE
         if status is not None and not status.ready and scene.now > before.at + patience:
             return f"not healthy for {patience:g} s: {status.detail}"
     if not exposed:
@@ -58,13 +59,13 @@ def failing(scene: Scene, release: Release) -> str:
 
 
 def _misfortune(scene: Scene, release: Release, status: EnvironmentStatus) -> bool:
-    """Nothing runs the candidate any more, and that is not its fault: its processes live on without a supervisor, or the
-    baseline is gone as well, as after a reboot. Then going back helps nobody: it is started again, if that is possible
-    in time."""
-    if status.members:
-        return False
+    """The candidate does not run as it should, and that is not its fault: its processes serve on without a supervisor,
+    while fresh ones start, or everything is down, as after a reboot. Going back would help nobody."""
+    if status.leftovers:
+        return True
     baseline = scene.environment(release.colour.other) if release.baseline else None
-    return bool(status.leftovers) or baseline is None or not baseline.serving
+    down = all(m.health is Health.STARTING for m in status.members if m.routed)
+    return down and (baseline is None or not baseline.serving)
 
 
 def usual(scene: Scene, release: Release) -> Figures | None:
