@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from io import StringIO
 from typing import Any
 
 import pytest
 
 from greenroom.cli.follow import Picture
 from greenroom.cli.picture import progress
+from greenroom.cli.screens import LiveScreen
 from greenroom.cli.sheet import exit_code, sheet
 from greenroom.cli.text import Ink, ago, clock, span, wrapped
 from greenroom.domain.model import (
@@ -22,10 +24,12 @@ from greenroom.domain.model import (
     Routing,
     RoutingSpec,
     Split,
+    Verdict,
 )
 from greenroom.domain.observation import Seen
 from greenroom.domain.phases import Phase, Status
 from greenroom.domain.plan import Plan
+from greenroom.domain.records import Entry, Judged, Moved
 from greenroom.domain.release import Deployed, Release, Service, Warm
 from greenroom.domain.status import status_document
 
@@ -225,3 +229,25 @@ def test_wrapping_keeps_commands_together_and_cuts_what_is_too_long() -> None:
     assert "`greenroom deploy 2`" in " ".join(lines)
     assert all(len(line) <= 40 for line in lines)
     assert not any(line.count("`") == 1 for line in lines)
+
+
+def test_a_live_screen_shows_troubles_once_above_the_picture() -> None:
+    stream = StringIO()
+    screen = LiveScreen(stream, PLAIN)
+    why = "check smoke: no\nevidence"
+    screen.show(picture())
+    for seq, record in enumerate(
+        (
+            Judged("r-0002", "check:smoke", Verdict.PASS, "200"),
+            Judged("r-0002", "check:smoke", Verdict.FAIL, "no\nevidence"),
+            Moved("r-0002", Phase.ABORTING, why),
+            Moved("r-0002", Phase.ABORTED, why),
+        )
+    ):
+        screen.news(Entry(seq, NOON, 1, record))
+    screen.close()
+    text = stream.getvalue()
+    assert text.count("evidence") == 1
+    assert "200" not in text
+    assert "aborted" not in text
+    assert "▸ bake" in text

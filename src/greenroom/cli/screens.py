@@ -8,7 +8,8 @@ from greenroom.cli.follow import Picture, Screen
 from greenroom.cli.lines import Line, news
 from greenroom.cli.picture import progress
 from greenroom.cli.text import Ink, clock, plain, width_of
-from greenroom.domain.records import Entry
+from greenroom.domain.phases import ENDS
+from greenroom.domain.records import Entry, Moved
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -82,12 +83,16 @@ class LiveScreen:
         self._stream, self._ink, self._teller = stream, ink, Teller(ink)
         self._live: Live | None = None
         self._drawn: list[str] = []
+        self._said = ""
         self._width = 0
 
     def news(self, entry: Entry) -> None:
         line = news(entry)
-        if line is not None and line.mark in ("✗", "?"):
-            self._above(self._teller.tell(line))
+        ends = isinstance(entry.record, Moved) and entry.record.to in ENDS
+        if line is None or line.mark not in ("✗", "?") or ends or self._said.endswith(line.text):
+            return
+        self._said = f"{line.topic} {line.text}"
+        self._above(self._teller.tell(line))
 
     def show(self, picture: Picture) -> None:
         width = width_of(self._stream)
