@@ -83,6 +83,8 @@ def test_the_stage_is_set_and_a_strangers_folder_is_left_alone(tmp_path: Path) -
     assert "listen: 127.0.0.1:8099" in text
     assert "\nbake: 1s\n" in text
     assert str(out / "data") in text
+    stage.set(bake="2s")
+    assert stage.file.read_text() == text.replace("\nbake: 1s\n", "\nbake: 2s\n")
     before = (stage.shop / "shop.py").read_text()
     break_release(stage.shop)
     assert (stage.shop / "shop.py").read_text() != before

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -86,7 +87,9 @@ class Stage:
         self.file.write_text(self._settle(self.file.read_text(), settings))
 
     def _settle(self, text: str, settings: dict[str, str]) -> str:
-        text = text.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}").replace("python3 ", f"{sys.executable} ")
+        text = text.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}").replace(
+            "command: python3 ", f"command: {shlex.quote(sys.executable)} "
+        )
         text = text.replace('SHOP_DATA: ""', f"SHOP_DATA: {json.dumps(str(self.data))}")
         lines = text.splitlines()
         for key, value in settings.items():
