@@ -10,6 +10,8 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -21,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from greenroom.domain.model import Backend, Colour, Endpoint, RoutingSpec, Split
+from greenroom.domain.model import Backend, Colour, Endpoint, Routing, RoutingSpec, Split
 from greenroom.errors import Permanent, Temporary
 from greenroom.ports import Program, ProgramStatus
 from greenroom.testing import traffic
@@ -248,6 +250,67 @@ def test_a_damaged_record_is_unknown_not_wrong(stage: Stage, content: bytes | No
     assert "told.json" in seen.detail
     stage.route(blue)
     assert traffic.ask(stage.url).text == "blue 1.0"
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from greenroom.domain.model import Endpoint
+from greenroom.errors import Temporary
+from tests.envoy_stage import *
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+state, listen, port = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+router = EnvoyRouter(EnvoySettings.model_validate({"listen": listen}), Place("shop", state.parent / "f", state))
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]),) * 2)
+backend = Backend((Endpoint("127.0.0.1", port),), "2.0")
+try:
+    router.apply(RoutingSpec(Split.all_to(Colour.GREEN), Backend(), backend), key())
+except Temporary as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("room", [0, 100])
+def test_ft_12_a_full_disk_leaves_everything_as_it_was(stage: Stage, room: int) -> None:
+    before = stage.route(stage.backend(BLUE))
+    green = stage.server(GREEN)
+    arguments = [str(stage.place.state), f"127.0.0.1:{stage.port}", str(green.port), str(room)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, *arguments], cwd=root, capture_output=True, text=True)
+    assert "cannot be written" in done.stdout, done
+    assert stage.router().observe() == before
+    stage.kill()
+    assert stage.until(lambda seen: seen.settled).told == before.told
+    assert traffic.ask(stage.url).text == "blue 1.0"
+
+
+def test_many_may_tell_and_look_at_once(stage: Stage) -> None:
+    blue, green = stage.backend(BLUE), stage.backend(GREEN)
+    stage.route(blue, green)
+    done = threading.Event()
+
+    def tell(split: Split) -> None:
+        for version in range(15):
+            stage.router().apply(RoutingSpec(split, replace(blue, version=str(version)), green), key())
+
+    def watch(seen: list[Routing]) -> None:
+        while not done.wait(0.001):
+            seen.append(stage.router().observe())
+
+    seen: list[Routing] = []
+    tellers = [threading.Thread(target=tell, args=(Split(n, 100 - n),)) for n in (30, 60)]
+    watcher = threading.Thread(target=watch, args=(seen,))
+    for thread in (watcher, *tellers):
+        thread.start()
+    for thread in tellers:
+        thread.join(PATIENCE)
+    done.set()
+    watcher.join(PATIENCE)
+    assert seen
+    assert [one.detail for one in seen if one.told is None or not one.running] == []
+    last = stage.until(lambda seen: seen.settled)
+    assert last.told is not None
+    assert last.told.blue.version == "14"
 
 
 class Broken:

@@ -82,18 +82,20 @@ class EnvoyRouter:
 
     def _told(self) -> tuple[Told | None, str, list[str]]:
         """What was told, why it is not to be relied on, and which files were not handed over."""
-        for _ in range(3):
-            try:
-                told = self._folder.told()
-            except Unreadable as error:
-                return None, str(error), []
-            if told is None:
-                return None, "nothing was told yet", []
-            unfinished, strange = self._folder.compare(told)
-            if not strange:
-                return told, "", unfinished
-            # Somebody may be telling something new at this moment: then told.json has changed as well.
-        return told, f"changed by somebody else: {', '.join(str(path) for path in strange)}", []
+        try:
+            told = self._folder.told()
+            while told is not None:
+                unfinished, strange = self._folder.compare(told)
+                if not strange:
+                    return told, "", unfinished
+                # Unless somebody told something new just now: that begins with told.json.
+                again = self._folder.told()
+                if again == told:
+                    return told, f"changed by somebody else: {', '.join(map(str, strange))}", []
+                told = again
+        except Unreadable as error:
+            return None, str(error), []
+        return None, "nothing was told yet", []
 
     def _refusal(self, live: Live) -> str:
         """Why the proxy refused something last, from its own log; "" if it never did."""
