@@ -50,9 +50,20 @@ class Lives(RuleBasedStateMachine):
         self.stage.check.answers = findings(*check)
         self.stage.deploy(version)
 
-    @rule(verb=st.sampled_from(["promote", "pause", "resume", "abort", "rollback", "retire", "reconcile", "down"]))
+    @rule()
+    def a_release_goes_well(self) -> None:
+        """Most do; and only behind one that did, the deeper states lie."""
+        self.deploy(Behaviour(), ("pass",))
+        self.stage.run(40.0, lambda stage: stage.service.running is None)
+
+    @rule(verb=st.sampled_from(["promote", "pause", "resume", "abort", "rollback", "retire", "reconcile"]))
     def ask(self, verb: str) -> None:
         self.stage.request(verb)
+
+    @rule(really=st.sampled_from([False, False, True]))
+    def down(self, really: bool) -> None:
+        if really:
+            self.stage.request("down")
 
     @rule()
     def accept(self) -> None:
@@ -71,6 +82,7 @@ class Lives(RuleBasedStateMachine):
     def a_stranger(self, blue: int) -> None:
         if self.stage.world.plane.told is not None:
             self.stage.world.stranger_sets(Split(blue, 100 - blue))
+            self.stage.run(2.5)  # long enough to be seen; what comes and goes between two looks nobody can know of
 
     @rule()
     def reboot(self) -> None:

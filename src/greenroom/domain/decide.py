@@ -24,6 +24,7 @@ from greenroom.domain.routes import (
     drift,
     maintain,
     observed,
+    put_back,
     refresh,
     role_now,
     routing_spec,
@@ -102,15 +103,19 @@ def _notes(scene: Scene) -> Decision | None:
 
 def _drifted(scene: Scene, release: Release) -> Decision:
     """Never fight silently with another writer: wait for a person, or put it back when told to."""
+    moving = release.phase in (Phase.SHIFT, Phase.BAKE)
+    for deployed in (release.baseline, release.deployed(scene.now) if moving else None):
+        role = role_now(scene, release, deployed.colour) if deployed else None
+        if deployed and role and (step := maintain(scene, deployed, role)):
+            return step
     if not scene.service.restore:
         return Wait(f"drifted: {scene.service.drift}; go on with `promote`, `rollback`, `abort` or `reconcile`")
     if not drift(scene):
         return Note(Judged(release.id, "route", Verdict.PASS, "the route was put back"))
-    moving = release.phase in (Phase.SHIFT, Phase.BAKE)
     split = release.split() if moving and (release.live_since or release.phase is Phase.BAKE) else release.split(-1)
     if moving and release.live_since is None and release.step > 0:
         split = release.split(release.step - 1)
-    return tell(scene, routing_spec(scene, split), "put the route back") or Wait("the route is back")
+    return put_back(scene, split)
 
 
 def _build(scene: Scene, release: Release) -> Decision:

@@ -68,9 +68,9 @@ def _requested(state: Service, record: Requested, at: float) -> Service:
         case "retire":
             return replace(state, warm=None, retired=frozenset({release.id} if release else ()))
         case "reconcile" if record.details.get("accept"):
-            return replace(state, accept=True)
+            return replace(state, accept=True, restore=False)
         case "reconcile":
-            return replace(_awake(state, at), restore=True)
+            return replace(_awake(state, at), restore=True, accept=False)
     if release is None:
         return state
     match record.command:

@@ -76,12 +76,14 @@ def backend(scene: Scene, colour: Colour, split: Split) -> Backend:
     known = scene.told.backend(colour) if scene.told else Backend()
     if status is not None and status.present and status.ready:
         return Backend(status.endpoints, status.version or "", status.release or "")
-    if status is None or split.of(colour) > 0 or known.release == status.release:
-        if known.endpoints:
-            return known
-        if status is not None and status.serving:
-            return Backend(status.endpoints, status.version or "", status.release or "")
-    return Backend()
+    if status is None:
+        return known
+    if split.of(colour) == 0 and known.release != status.release:
+        return Backend()
+    there = {*status.endpoints, *status.leftovers}
+    if status.serving and not there & set(known.endpoints):
+        return Backend(status.endpoints, status.version or "", status.release or "")
+    return known
 
 
 def routing_spec(
@@ -103,6 +105,16 @@ def tell(scene: Scene, spec: RoutingSpec, why: str) -> Decision | None:
     if not scene.settled:
         return Wait(f"the router was told {spec.split}, and serves {scene.routing.live or 'unknown'}")
     return None
+
+
+def put_back(scene: Scene, split: Split) -> Decision:
+    """Until the route is what it was before somebody else moved it. What cannot serve gets no traffic back."""
+    for colour in Colour:
+        status = scene.environment(colour)
+        able = status is not None and (status.ready or (status.serving and not status.leftovers))
+        if split.of(colour) > 0 and not able:
+            return Wait(f"the route is put back as soon as {colour} can serve")
+    return tell(scene, routing_spec(scene, split), "put the route back") or Wait("the route is back")
 
 
 def routed(scene: Scene, colour: Colour) -> bool | None:
@@ -198,7 +210,7 @@ def role_now(scene: Scene, release: Release, colour: Colour) -> Role | None:
 def active_role(scene: Scene, colour: Colour) -> Role:
     """ACTIVE as soon as the other colour was seen to have given it up: never two copies of a worker."""
     loser, status = scene.environment(colour.other), scene.environment(colour)
-    free = loser is not None and (not loser.present or loser.role is Role.IDLE)
+    free = loser is not None and (loser.role is Role.IDLE or not (loser.present or loser.leftovers))
     held = status is not None and status.role is Role.ACTIVE
     return Role.ACTIVE if free or held else Role.IDLE
 

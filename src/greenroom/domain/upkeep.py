@@ -7,7 +7,7 @@ from greenroom.domain.model import Colour, Role, Split, Verdict
 from greenroom.domain.phases import Phase
 from greenroom.domain.records import Judged, Moved
 from greenroom.domain.release import Service
-from greenroom.domain.routes import Scene, active_role, drift, maintain, refresh, routing_spec, tell, vacate
+from greenroom.domain.routes import Scene, active_role, drift, maintain, put_back, refresh, vacate
 
 
 def upkeep(scene: Scene) -> Decision:
@@ -16,20 +16,23 @@ def upkeep(scene: Scene) -> Decision:
     release = service.release
     if release is not None and release.going_back and release.phase is Phase.SUCCEEDED and service.warm_at(now):
         return Move(Moved(release.id, Phase.ROLLING_BACK, release.going_back, release.step))
-    if service.accept and service.drift:
-        return _accept(scene)
+    accepted = _accept(scene) if service.accept and service.drift else None
+    if isinstance(accepted, Note):
+        return accepted
     active = service.active
     if active is None:
         return _empty(scene)
     if step := maintain(scene, active, active_role(scene, active.colour)):
         return step
+    if accepted is not None:
+        return accepted
     split = Split.all_to(active.colour)
     if service.drift and not service.restore:
         return Wait(f"drifted: {service.drift}; `greenroom reconcile` puts it back, `reconcile --accept` takes it over")
     if service.drift:
         if not drift(scene):
             return Note(Judged("", "route", Verdict.PASS, "the route was put back"))
-        return tell(scene, routing_spec(scene, split), "put the route back") or Wait("the route is back")
+        return put_back(scene, split)
     idle = active.colour.other
     warm = service.warm_at(now)
     wanted = kept(service) or (warm is not None and warm.deployed.colour is idle)

@@ -71,8 +71,12 @@ class FakeEnvironment:
         if group is None and world.ending[colour]:
             spec = world.ending[colour][-1].spec
             return EnvironmentStatus(colour, spec.release, spec.version, leftovers=leftovers, detail="stopping")
+        if group is None and left is not None:
+            return EnvironmentStatus(
+                colour, left.spec.release, left.spec.version, leftovers=leftovers, detail="orphans"
+            )
         if group is None:
-            return EnvironmentStatus(colour, leftovers=leftovers)
+            return EnvironmentStatus(colour)
         members = tuple(_members(group, now))
         failed = group.behaviour.cannot_start
         return EnvironmentStatus(colour, group.spec.release, group.spec.version, group.role, members, leftovers, failed)
@@ -138,11 +142,13 @@ class FakeEnvironment:
         """
         world, role = self.world, group.spec.role
         orphan = world.leftovers[colour]
-        if not world.worker or (group.worker is (role is Role.ACTIVE) and not group.ending):
+        if not world.worker:
             group.role = role
-        elif role is Role.ACTIVE and orphan is not None and orphan.worker:
+        elif orphan is not None and orphan.worker:
             group.role = None
             world.after(orphan.behaviour.worker_stops_in, lambda: self._orphan_stopped(colour, orphan))
+        elif group.worker is (role is Role.ACTIVE) and not group.ending:
+            group.role = role
         elif role is Role.ACTIVE and world.ending[colour]:
             group.role = None
         elif role is Role.ACTIVE:

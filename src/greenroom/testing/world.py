@@ -221,6 +221,8 @@ class FakeWorld:
         self.tell(RoutingSpec(split, told.blue, told.green, told.test), self.plane.epoch, stranger=True)
 
     def _land(self) -> None:
+        if not self.plane.coming:  # the router was restarted meanwhile
+            return
         before = self.plane.live
         _, self.plane.live, self.plane.live_revision = self.plane.coming.pop(0)
         self.note(f"live: {self.plane.live.split}")
