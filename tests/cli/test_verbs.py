@@ -223,7 +223,7 @@ def test_retire_and_down_wait_until_it_is_so(office: Office) -> None:
     assert status.out.startswith("shop is down, on purpose\n")
     office.awake = True
     up = office.type("resume")
-    assert (up.code, up.out) == (0, "2 is live on green, started again.\n")
+    assert (up.code, up.out) == (0, "2 is live on green, in sync.\n")
 
 
 def test_unlock_names_whose_it_was_and_why_is_asked_for(office: Office) -> None:
@@ -293,7 +293,7 @@ def test_an_error_that_nobody_foresaw_leaves_a_traceback_in_a_file(
 def test_a_refusal_wakes_the_engine_as_well(office: Office) -> None:
     live(office)
     office.awake = False
-    assert office.type("resume").code == 4
+    assert office.type("pause").code == 4
     assert (office.awake, office.woken) == (True, 1)
 
 
@@ -305,3 +305,12 @@ def test_a_full_disk_is_no_bug(office: Office) -> None:
     done = office.type("deploy", "1")
     assert done.code == 1
     assert done.err.startswith("error: /srv/.greenroom/x: No space left on device\n       The route is in sync")
+
+
+def test_an_engine_that_cannot_be_started_ends_the_waiting(office: Office) -> None:
+    office.ensure_engine = lambda: None  # type: ignore[method-assign]
+    office.awake = False
+    done = office.type("deploy", "1")
+    assert done.code == 6
+    assert done.out.count("does not answer") == 1
+    assert done.err.startswith("error: the resident engine has not answered for 60 s; r-0001 waits for it\n")

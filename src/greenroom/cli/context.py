@@ -125,7 +125,7 @@ class Context:
         `Refused` where nothing was ever released.
         """
         try:
-            installed = self._located()
+            installed = self.locate()
             installed.control.state()
         except JournalMissing:
             raise Refused(
@@ -135,7 +135,8 @@ class Context:
         self.service = installed.name
         return installed
 
-    def _located(self) -> Installation:
+    def locate(self) -> Installation:
+        """The same, whatever its journal says."""
         from greenroom.config.source import locate
 
         try:

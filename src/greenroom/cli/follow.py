@@ -17,12 +17,13 @@ from greenroom.domain.phases import ENDS, Phase, Status
 from greenroom.domain.records import Entry, Moved, Requested
 from greenroom.domain.release import Release, Service
 from greenroom.domain.status import status_of
-from greenroom.errors import GreenroomError
+from greenroom.errors import GreenroomError, Unobservable
 
 LOOK_EVERY = 0.1
 ENQUIRE_EVERY = 0.5
-ASLEEP_AFTER = 6.0
-"""Seconds without an answer after which the engine is started again. Its supervisor does it sooner, if it lives."""
+ASLEEP_AFTER, GIVE_UP_AFTER = 6.0, 60.0
+"""Seconds without an answer after which the engine is started again (its supervisor does it sooner, if it lives), and
+after which nobody can say that the release goes on."""
 
 WAITS = frozenset({Status.PAUSED, Status.WAITING_APPROVAL})
 
@@ -78,7 +79,7 @@ class Follower:
         self._after = after
         self._stages: dict[Phase, float] = {}
         self._told: dict[str, Any] | None = None
-        self._asked = self._heard = tools.clock.now()
+        self._asked = self._heard = self._tried = tools.clock.now()
 
     def run(self) -> Ending:
         """Until it has ended, a person is needed and nobody watches, or a signal comes."""
@@ -129,13 +130,22 @@ class Follower:
         self._asked = now
         self._told = self.tools.enquire(self.installed.state)
         if self._told is not None:
-            self._heard = now
-        elif now - self._heard > ASLEEP_AFTER:
-            self._heard = now
+            self._heard = self._tried = now
+        elif now - self._heard > GIVE_UP_AFTER:
+            log = self.installed.state / "logs" / "engine.log"
+            text = f"the resident engine has not answered for {GIVE_UP_AFTER:.0f} s; {self.id} waits for it"
+            raise Unobservable(text, hint=f"{log} says why; `greenroom doctor`, then `greenroom status`")
+        elif now - self._tried > ASLEEP_AFTER:
+            self._wake(again=self._tried > self._heard)
+            self._tried = now
+
+    def _wake(self, *, again: bool) -> None:
+        if not again:
             self.screen.say("the resident engine does not answer; starting it again")
-            try:
-                self.installed.ensure_engine()
-            except GreenroomError as error:
+        try:
+            self.installed.ensure_engine()
+        except GreenroomError as error:
+            if not again:
                 self.screen.say(f"it cannot be started: {error.message}")
 
 

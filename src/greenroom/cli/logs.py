@@ -12,7 +12,7 @@ from greenroom.cli.context import Context, Installation
 from greenroom.cli.text import plain
 from greenroom.domain.model import Colour
 from greenroom.domain.release import Release, Service
-from greenroom.errors import JournalError, Refused, UsageError
+from greenroom.errors import Refused, UsageError
 from greenroom.ports import Clock
 
 _NAME = re.compile(r"(?P<process>.+)-(?P<replica>\d+)")
@@ -61,7 +61,7 @@ def tail(path: Path, lines: int) -> list[str]:
 def logs(context: Context, what: str, process: str, lines: int, *, follow: bool) -> int:
     if follow and context.json:
         raise UsageError("--follow has no end, and --json is one document", hint="use one of them")
-    installed = context.reach()
+    installed = context.locate() if what in tuple(Colour) else context.reach()
     colour, release = _which(installed, what)
     found = files(installed.state, colour, process)
     found += _prepared(installed, release, process)
@@ -93,10 +93,7 @@ def _which(installed: Installation, what: str) -> tuple[str, Release | None]:
     """A colour by its name, by a release on it, or the last release's."""
     if what in tuple(Colour):
         return what, None
-    try:
-        service = installed.control.state()
-    except JournalError as error:
-        raise type(error)(error.message, hint="`greenroom logs blue` and `green` need no journal") from None
+    service = installed.control.state()
     release = _release(service, what)
     if release is None:
         known = [r.id for r in (*service.past, service.release) if r is not None]

@@ -24,26 +24,23 @@ def reconcile(context: Context, why: str, *, accept: bool) -> int:
         return context.result(0, "The service is down, on purpose.", hint="`greenroom resume` starts it again")
     if before.active is None and before.running is None:
         return context.result(0, f"Nothing is live: {accepted.text}.")
-    return until_up(context, installed, "in sync")
+    return until_up(context, installed)
 
 
-def until_in_sync(context: Context, installed: Installation) -> str:
-    """How the route is, once it is in sync or the time is over."""
-    return str(wait_for(context, installed, lambda status: bool(status["route"] == "in_sync"), UP_WITHIN)["route"])
-
-
-def until_up(context: Context, installed: Installation, done: str) -> int:
-    """Until the router serves what the journal says is live."""
+def until_up(context: Context, installed: Installation, text: str = "") -> int:
+    """Until the router serves what the journal says is live. `text`: what to say then."""
 
     def up(status: dict[str, Any]) -> bool:
-        return status["route"] == "in_sync" and not status["drift"] and _serves(status)
+        return status["route"] == "in_sync" and not status["drift"] and not status["down"] and _serves(status)
 
     status = wait_for(context, installed, up, UP_WITHIN)
     if not up(status):
         why = status["drift"] or f"the route is {status['route']}"
         return context.result(6, f"Not within {UP_WITHIN:.0f} s: {why}.", hint="`greenroom status` says more")
     active, release = status["active"], status["release"]
-    text = f"{active['version']} is live on {active['colour']}, {done}." if active else f"The route is {done}."
+    text = text or (
+        f"{active['version']} is live on {active['colour']}, in sync." if active else "The route is in sync."
+    )
     running = release is not None and release["ended"] is None
     hint = f"{release['id']} goes on: `greenroom deploy {release['version']}` follows it" if running else ""
     return context.result(0, text, hint=hint)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from greenroom.cli.context import Context, Installation
 from greenroom.cli.follow import Follower, begun_at, find
 from greenroom.cli.screens import screen_for
-from greenroom.cli.stand import until_in_sync, until_up
+from greenroom.cli.stand import until_up
 from greenroom.cli.summary import last_words
 from greenroom.cli.text import plain
 from greenroom.domain.phases import Status
@@ -39,7 +39,7 @@ def deploy(context: Context, version: str, why: str, *, keep: bool, detach: bool
         raise UsageError("\n".join(problems), hint="nothing was touched")
     accepted = installed.deploy(version, why, keep=keep)
     if not accepted.release:
-        return _live_already(context, installed, accepted.text)
+        return until_up(context, installed, f"{accepted.text}; the route agrees.")
     return _follow(context, installed, accepted, "deploy", detach=detach)
 
 
@@ -59,20 +59,13 @@ def _follows(installed: Installation, version: str) -> bool:
     return running is not None and running.version == version
 
 
-def _live_already(context: Context, installed: Installation, text: str) -> int:
-    """0 only if the router was seen to serve it."""
-    if (route := until_in_sync(context, installed)) != "in_sync":
-        return context.result(6, f"{text}, but the route is {route}.", hint="`greenroom status` says more")
-    return context.result(0, f"{text}; the route agrees.")
-
-
 def steer(context: Context, verb: str, why: str, *, detach: bool) -> int:
     """promote, resume, abort, rollback: ask, and follow the release to its end."""
     installed = context.reach()
-    asleep = verb == "resume" and installed.control.state().down
+    asleep = verb == "resume" and installed.control.state().running is None
     accepted = context.ask(installed, verb, why)
     if asleep:
-        return until_up(context, installed, "started again")
+        return until_up(context, installed)
     if not accepted.release:
         return context.result(0, f"{accepted.text}.")
     return _follow(context, installed, accepted, verb, detach=detach)
