@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from greenroom.domain.commands import Allowed, Already, Command, Not, consider
-from greenroom.domain.model import Verdict
+from greenroom.domain.model import Backend, Endpoint, Verdict
 from greenroom.domain.phases import Phase
 from greenroom.domain.plan import Plan, Rule, Step
 from greenroom.domain.records import Judged, Requested
-from greenroom.domain.status import sentence, status_of
-from tests.domain.world import ALL_GREEN, Story
+from greenroom.domain.status import sentence, status_document, status_of
+from tests.domain.world import ALL_BLUE, ALL_GREEN, BLUE, Story, backend, look, serving, up
 
 
 def ask(story: Story, verb: str, **details: Any) -> Allowed | Already | Not:
@@ -121,3 +121,16 @@ def test_a_plan_survives_the_journal() -> None:
     )
     assert Plan.of(plan.document()) == plan
     assert Plan.of({**Plan().document(), "of_a_newer_one": 1}) == Plan()
+
+
+def test_ft_6_resume_is_never_wrong_after_a_reboot() -> None:
+    """Nothing is paused: that is what was asked for; the command goes on to see that it serves."""
+    assert consider(Story().succeed("1").service, Command("resume", "ada"), 0.0) == Already("nothing is paused")
+
+
+def test_ft_6_a_route_to_ports_of_before_a_reboot_is_not_in_sync() -> None:
+    live = up(BLUE, "r-0001", "1")
+    story, stale = Story().succeed("1"), Backend((Endpoint("127.0.0.1", 9),), "1", "r-0001")
+    for told, route in ((backend(live), "in_sync"), (stale, "unknown")):
+        seen = look(serving(ALL_BLUE, blue=told), live)
+        assert status_document("shop", story.service, seen, 0.0, lock=None, problems=[])["route"] == route

@@ -116,6 +116,8 @@ def _forward(release: Release) -> bool:
 
 def _steer(service: Service, command: Command) -> Answer:
     release, verb = service.running, command.verb
+    if release is None and verb == "resume" and service.active is not None:
+        return Already("nothing is paused")
     if release is None:
         last = service.release
         text = f"nothing to {verb}: no release runs" + (f"; the last was {last.id} ({last.row.status})" if last else "")

@@ -73,7 +73,18 @@ def route_of(service: Service, seen: Seen | None, now: float) -> str:
         return "drifted"
     if service.active is None and service.running is None:
         return "in_sync"
-    return "in_sync" if routing.settled or (service.down and not routing.running) else "unknown"
+    if service.down and not routing.running:
+        return "in_sync"
+    return "in_sync" if routing.settled and _arrives(service, seen) else "unknown"
+
+
+def _arrives(service: Service, seen: Seen) -> bool:
+    """The route leads to the replicas that there are, not to those of before a reboot."""
+    active, told = service.active, seen.routing.told if seen.routing else None
+    status = seen.environment(active.colour) if active else None
+    if active is None or told is None or status is None or not status.ready or not told.split.of(active.colour):
+        return True
+    return set(told.backend(active.colour).endpoints) == set(status.endpoints)
 
 
 def release_document(service: Service, release: Release, now: float) -> dict[str, Any]:
