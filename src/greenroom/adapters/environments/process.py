@@ -87,7 +87,9 @@ class ProcessEnvironment:
             )
         self._let_in(cast.settings, Path(spec.artefact))
         with self._locked(colour):
-            before, programs = self._record(colour), self._programs(colour)
+            before, everything = self._record(colour), self.supervisor.observe()
+            programs = _of(colour, everything)
+            taken = {status.program.port for status in everything.values()}
             wanted = slots(cast.settings, spec.role)
             self._write(colour, spec)
             if before is None or before["release"] != spec.release:
@@ -99,7 +101,10 @@ class ProcessEnvironment:
             self._end(programs, kept | set(names.values()), sweep=spec.sweep)
             for slot in wanted:
                 if slot.key in names:
-                    self._start(cast, slot, names[slot.key], programs)
+                    name = names[slot.key]
+                    port = _port_before(spec, programs.get(name)) or runfiles.free_port(frozenset(taken))
+                    taken.add(port)
+                    self.supervisor.apply(cast.program(slot, name, port))
 
     def remove(self, colour: Colour, key: ActionKey) -> None:
         with self._locked(colour):
@@ -130,16 +135,6 @@ class ProcessEnvironment:
 
     # --- inside
 
-    def _start(self, cast: Cast, slot: Slot, name: str, programs: Programs) -> None:
-        """On a port of its own; on the same as before if it is on its way already, which changes nothing then."""
-        known = programs.get(name)
-        if known and known.life is not Life.ORPHAN and known.program.labels["release"] == cast.spec.release:
-            port = known.program.port
-        else:
-            taken = frozenset(status.program.port for status in self.supervisor.observe().values())
-            port = runfiles.free_port(taken)
-        self.supervisor.apply(cast.program(slot, name, port))
-
     def _let_in(self, settings: EnvironmentSettings, artefact: Path) -> None:
         """A process with a user of its own gets through our folders to the artefact, without being able to list them."""
         if os.geteuid() != 0 or not any(process.user for process in settings.processes.values()):
@@ -161,8 +156,7 @@ class ProcessEnvironment:
 
     def _programs(self, colour: Colour) -> dict[str, ProgramStatus]:
         """Everything of this colour that lives, or that the supervisor means to keep alive."""
-        everything = self.supervisor.observe().items()
-        return {name: s for name, s in everything if s.program.labels.get("colour") == colour}
+        return _of(colour, self.supervisor.observe())
 
     def _values(self, release: str, *, lenient: bool = False) -> Mapping[str, str]:
         if self.place.vault is None:
@@ -213,6 +207,17 @@ class ProcessEnvironment:
 def _spec(record: Mapping[str, Any]) -> EnvironmentSpec:
     role = Role(record["role"])
     return EnvironmentSpec(record["release"], record["version"], record["artefact"], role, record["definition"])
+
+
+def _of(colour: Colour, programs: Programs) -> dict[str, ProgramStatus]:
+    return {name: status for name, status in programs.items() if status.program.labels.get("colour") == colour}
+
+
+def _port_before(spec: EnvironmentSpec, status: ProgramStatus | None) -> int:
+    """The port of a program that is on its way already: the same program again changes nothing. Else 0."""
+    if status is None or status.life is Life.ORPHAN or status.program.labels["release"] != spec.release:
+        return 0
+    return status.program.port
 
 
 def _is_worker(status: ProgramStatus) -> bool:

@@ -51,7 +51,8 @@ class Supervisord:
             ending = {name for name in names if self.folder.ending(name)}
             infos = self.ask()
             # A program that is just being loaded, or loaded anew, is not to be missed: then look once more.
-            if infos is None or all(name in infos or name in ending for name in names):
+            unknown = set(names) - ending - set(names if infos is None else infos)
+            if all(runfiles.alive(self.folder.record(name)) for name in unknown):
                 break
         found = {}
         for name in sorted({*(infos or {}), *names}):
@@ -246,12 +247,11 @@ class Supervisord:
 def _unwatched(program: Program, spec: Record | None, record: Record | None, ending: bool) -> ProgramStatus | None:
     """No supervisor knows it: an orphan, or a stale file. A program that is to be kept is told as stopped."""
     removed = bool(spec and spec.get("removed"))
-    left = runfiles.members(record)
+    left = [int(record["pid"])] if record and runfiles.alive(record) else runfiles.members(record)
     if record and left:
         life = Life.STOPPING if removed and ending else Life.ORPHAN
-        leader = int(record["pid"]) if runfiles.alive(record) else left[0]
         known = replace(program, port=int(record["port"]))
-        return ProgramStatus(known, life, leader, float(record["at"]), max(0, int(record["starts"]) - 1))
+        return ProgramStatus(known, life, left[0], float(record["at"]), max(0, int(record["starts"]) - 1))
     if spec and not removed and (spec["keep"] or ending):
         return ProgramStatus(program, Life.STOPPED, detail="there is no supervisor that runs it")
     return None
