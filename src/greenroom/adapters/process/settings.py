@@ -88,7 +88,9 @@ class HealthSettings(_Section):
 
 
 class StopSettings(_Section):
-    signal: Annotated[str, AfterValidator(_signal)] = Field(default="SIGTERM", description="Asks the process to end.")
+    signal: Annotated[str, AfterValidator(_signal)] = Field(
+        default="SIGTERM", description="Asks the process to end; `sh -c` with its children."
+    )
     timeout: Seconds = Field(default=10.0, description="Then SIGKILL for its whole process group.")
 
 
@@ -120,12 +122,19 @@ class EnvironmentSettings(_Section):
     """Here `${NAME}` stays as it is written: values are filled in at the start of each process."""
 
     source: str = Field(default=".", description="The folder that is copied per release.")
-    exclude: tuple[str, ...] = Field(default=(), description="What is not copied: names or paths, `*` allowed.")
+    exclude: tuple[str, ...] = Field(
+        default=(),
+        description="What is not copied: names or paths, `*` allowed. Version control, caches, virtual environments and "
+        "Greenroom's own folder never are.",
+    )
     prepare: tuple[str, ...] = Field(
         default=(), description="Shell commands, run once in the copy; `${NAME}` by the shell."
     )
     processes: dict[str, ProcessSettings] = Field(min_length=1, description="By name; `web` gets the traffic.")
-    env: Env = Field(default={}, description="Variables of all processes and of `prepare`.")
+    env: Env = Field(
+        default={},
+        description="Variables of all processes and of `prepare`; of the shell only PATH, HOME and the like.",
+    )
 
     @model_validator(mode="after")
     def _names(self) -> EnvironmentSettings:
