@@ -51,6 +51,7 @@ class Office:
         self.state.mkdir()
         self.plan, self.capture, self.awake, self.woken = plan, capture, True, 0
         self.preflight: list[str] = []
+        self.document: dict[str, Any] = {"service": "shop"}
         self.meanwhile: Callable[[], None] = lambda: None
         self.clock = FakeClock()
         self.world = FakeWorld(self.clock, worker=False, drain=plan.drain)
@@ -68,7 +69,7 @@ class Office:
 
     @property
     def loaded(self) -> Any:
-        return SimpleNamespace(plan=self.plan, document={"service": "shop"})
+        return SimpleNamespace(plan=self.plan, document=self.document)
 
     def by(self) -> str:
         return "ann@shop"

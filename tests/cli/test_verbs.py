@@ -6,14 +6,18 @@ import json
 import os
 import signal
 from dataclasses import replace
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from greenroom.cli.logs import Following, Log
 from greenroom.domain.model import Split
 from greenroom.domain.phases import Phase
-from greenroom.domain.plan import Step
+from greenroom.domain.plan import Rule, Step
 from greenroom.domain.records import Requested
+from greenroom.testing.clock import FakeClock
 from greenroom.testing.world import Behaviour
 from tests.cli.office import PLAN, Office
 
@@ -314,3 +318,57 @@ def test_an_engine_that_cannot_be_started_ends_the_waiting(office: Office) -> No
     assert done.code == 6
     assert done.out.count("does not answer") == 1
     assert done.err.startswith("error: the resident engine has not answered for 60 s; r-0001 waits for it\n")
+
+
+def test_plan_for_people(office: Office) -> None:
+    live(office)
+    office.plan = replace(
+        PLAN,
+        steps=(Step(5, 120.0), Step(50, approval=True), Step(100)),
+        bake=600.0,
+        rules=(Rule("error_rate", max=0.01, max_ratio=1.5), Rule("p99", max=250.0)),
+        watches=("the front page",),
+    )
+    processes = {"web": {"replicas": 2}, "worker": {"runs": "active"}}
+    office.document = {"environment": {"prepare": ["make"], "processes": processes}}
+    office.preflight = ["router: port 8080 is taken"]
+    done = office.type("plan", "2")
+    assert done.code == 2
+    assert done.out == (
+        "shop: deploy 2 would be refused, and nothing touched\n"
+        "\n"
+        "  build       copy the source, run `make`; the copy never changes again\n"
+        "  start       start 2 on green (web × 2), healthy within 20 s; 1 keeps all\n"
+        "              traffic on blue\n"
+        "  checks      ask smoke\n"
+        "  shift       5 % for 2 min, 50 % until somebody promotes, 100 % to green, each\n"
+        "              observed at the router\n"
+        "  bake        for 10 min; goes back by itself if error rate above 1 % or above\n"
+        "              1.5 × the old version's, or p99 above 250 ms, or the front page\n"
+        "              fails\n"
+        "  keep warm   1 stays warm on blue for 1 h, then it is removed\n"
+        "\n"
+        "  ✓ without downtime\n"
+        "  · worker: never two at once; it stops with the old version before it starts\n"
+        "    with the new one\n"
+        "  ✗ router: port 8080 is taken\n"
+    )
+
+
+def test_following_logs_reads_whole_lines_and_notices_a_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "web-1.log"
+    path.write_text("old\n")
+    log = Log("web-1", path)
+    following = Following([log], FakeClock(), StringIO())
+    with path.open("a") as file:
+        file.write("one\ntw")
+        file.flush()
+        assert following.fresh(log) == ["one"]
+        file.write("o\n")
+    assert following.fresh(log) == ["two"]
+    path.rename(tmp_path / "web-1.log.1")
+    assert following.fresh(log) == []
+    path.write_text("of another release\n")
+    assert following.fresh(log) == ["of another release"]
+    path.write_text("x\n")
+    assert following.fresh(log) == ["x"]

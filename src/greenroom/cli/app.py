@@ -101,7 +101,8 @@ def pause(context: Context, why: str) -> int:
 def resume(context: Context, why: str, detach: bool) -> int:
     """Go on with what is paused, or down.
 
-    A service that is down is started again with the version that was live.
+    A service that is down is started again with the version that was live. With nothing paused, what is live is seen
+    to be up.
     """
     from greenroom.cli.steer import steer
 

@@ -191,7 +191,7 @@ def _release(release: Doc, now: float) -> list[tuple[str, str, str]]:
     if first:
         facts.append(("", first, ""))
     if more:
-        facts.append(("", f"… and {len(more)} lines more: `greenroom show`", "dim"))
+        facts.append(("", f"… and {len(more)} line{'s' if len(more) > 1 else ''} more: `greenroom show`", "dim"))
     return facts
 
 
