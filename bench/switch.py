@@ -28,7 +28,7 @@ from greenroom.adapters.routers.envoy import EnvoyRouter
 from greenroom.demo.table import columns, quantile
 from greenroom.domain.model import Backend, Colour, Endpoint, RoutingSpec, Split
 from greenroom.ports import ActionKey, Place
-from greenroom.testing.processes import LocalSupervisor
+from greenroom.testing.processes import LocalSupervisor, free_ports
 
 KEY = ActionKey("bench", "shift", 0, "route", "router", 0, 1)
 
@@ -78,14 +78,6 @@ HEAD = [
     "last to old, ms p50/p99/max",
     "ack, ms p50/max",
 ]
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 @contextmanager

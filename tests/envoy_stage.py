@@ -23,20 +23,11 @@ from greenroom.domain.model import Backend, Colour, Routing, RoutingSpec, Split
 from greenroom.ports import ActionKey, Place
 from greenroom.testing import traffic
 from greenroom.testing.contracts.router import Server as Served
-from greenroom.testing.processes import LocalSupervisor
+from greenroom.testing.processes import LocalSupervisor, free_ports
 from greenroom.testing.servers import Server
 
 PATIENCE = 60.0
 NOTHING = Backend()
-
-
-def free_ports(count: int) -> list[int]:
-    """Free at this moment, and different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 def key(epoch: int = 1) -> ActionKey:

@@ -27,7 +27,8 @@ from greenroom.domain.model import Backend, Colour, Endpoint, Routing, RoutingSp
 from greenroom.errors import Permanent, Temporary
 from greenroom.ports import Program, ProgramStatus
 from greenroom.testing import traffic
-from tests.envoy_stage import NOTHING, PATIENCE, Stage, free_ports, key, refused
+from greenroom.testing.processes import free_ports
+from tests.envoy_stage import NOTHING, PATIENCE, Stage, key, refused
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 

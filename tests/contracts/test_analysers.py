@@ -11,7 +11,8 @@ from greenroom.domain.model import Backend, Colour
 from greenroom.ports import Analyser
 from greenroom.testing import traffic
 from greenroom.testing.contracts.analyser import AnalyserContract
-from tests.envoy_stage import Stage, free_ports
+from greenroom.testing.processes import free_ports
+from tests.envoy_stage import Stage
 
 
 class EnvoyBench:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -12,6 +14,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from greenroom.ports import Life, Program, ProgramStatus
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports that nobody listens at, out of the range from which clients' connections get theirs: a port that
+    is to be listened at again after a restart must not be lent to a connection in between.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as trial, contextlib.suppress(OSError):
+            trial.bind(("127.0.0.1", port))
+            if port not in found:
+                found.append(port)
+    return found
 
 
 @dataclass
