@@ -95,6 +95,8 @@ def _notes(scene: Scene) -> Decision | None:
     if scene.routing is None:
         return None
     moved = drift(scene)
+    if not moved and not scene.settled:
+        return None  # it was told so, but it is not so yet
     if moved != service.drift and not (service.drift and (service.restore or service.accept)):
         verdict = Verdict.FAIL if moved else Verdict.PASS
         return Note(Judged(name, "route", verdict, moved or "the route is as expected"))
@@ -110,7 +112,7 @@ def _drifted(scene: Scene, release: Release) -> Decision:
             return step
     if not scene.service.restore:
         return Wait(f"drifted: {scene.service.drift}; go on with `promote`, `rollback`, `abort` or `reconcile`")
-    if not drift(scene):
+    if not drift(scene) and scene.settled:
         return Note(Judged(release.id, "route", Verdict.PASS, "the route was put back"))
     split = release.split() if moving and (release.live_since or release.phase is Phase.BAKE) else release.split(-1)
     if moving and release.live_since is None and release.step > 0:

@@ -124,7 +124,7 @@ def routed(scene: Scene, colour: Colour) -> bool | None:
         return None
     told = routing.told
     if told is None:
-        return None if routing.running or scene.service.active else False
+        return None if routing.running or routing.detail else False
     if told.split.of(colour) > 0 or told.test is colour:
         return True
     if not routing.running:

@@ -30,7 +30,7 @@ def upkeep(scene: Scene) -> Decision:
     if service.drift and not service.restore:
         return Wait(f"drifted: {service.drift}; `greenroom reconcile` puts it back, `reconcile --accept` takes it over")
     if service.drift:
-        if not drift(scene):
+        if not drift(scene) and scene.settled:
             return Note(Judged("", "route", Verdict.PASS, "the route was put back"))
         return put_back(scene, split)
     idle = active.colour.other
@@ -69,7 +69,7 @@ def _empty(scene: Scene) -> Decision:
 def _accept(scene: Scene) -> Decision:
     """A person said that the route of somebody else is right: what it serves is what is live."""
     routing = scene.routing
-    live = routing.live if routing else None
+    live = routing.live if routing and routing.settled else None
     colour = next((c for c in Colour if live is not None and live.of(c) == 100), None)
     status = scene.environment(colour) if colour else None
     if colour is None or live is None or status is None or not status.present:

@@ -216,6 +216,7 @@ class FakeRouter:
         plane = self.world.plane
         plane.running, plane.told, plane.live = False, None, None
         plane.coming.clear()
+        self.world.holding.clear()  # who stops the router on purpose lets go of what it held
 
     def reach(self, test: bool = False) -> tuple[str, Mapping[str, str]]:
         return "http://fake.example", {"x-greenroom-test": "1"} if test else {}
