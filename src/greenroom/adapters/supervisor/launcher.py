@@ -122,16 +122,16 @@ class Launcher:
                 self.guard(previous)
             else:
                 self.write_note("starting", "waits for the copy that an earlier supervisor started to end")
-                end(previous)
-        end_group(previous)
+                runfiles.end(previous)
+        runfiles.end_group(previous)
 
     def guard(self, orphan: runfiles.Record) -> None:
         """It runs on undisturbed, watched by us in its place, until it ends by itself or we are asked to end it."""
         self.write_note("guarding", f"pid {orphan['pid']}, started by an earlier supervisor, runs on")
         while runfiles.alive(orphan):
             if self.asked:
-                end(orphan, self.asked)
-                end_group(orphan)
+                runfiles.end(orphan, self.asked)
+                runfiles.end_group(orphan)
             if self.asked or os.getppid() != self.parent:
                 raise Asked
             runfiles.wait_gone(orphan["pid"], TICK)
@@ -261,32 +261,6 @@ def become_user(name: str) -> None:
     except OSError as error:
         error.filename = f"as user {name}:"
         raise
-
-
-def end(record: runfiles.Record, number: int = 0) -> None:
-    """Stop signal, its timeout, SIGKILL for the group."""
-    number = number or runfiles.signal_number(record["stop_signal"])
-    runfiles.send(record, number, group=record["stop_group"])
-    deadline = time.monotonic() + record["stop_timeout"]
-    while runfiles.alive(record) and time.monotonic() < deadline:
-        runfiles.wait_gone(record["pid"], deadline - time.monotonic())
-    if runfiles.alive(record):
-        runfiles.kill_group(record)
-        while runfiles.alive(record):
-            runfiles.wait_gone(record["pid"], 1.0)
-
-
-def end_group(record: runfiles.Record) -> None:
-    """What its leader left behind goes too: the children of a killed master may hold its port."""
-    if not runfiles.members(record):
-        return
-    runfiles.send(record, runfiles.signal_number(record["stop_signal"]), group=True)
-    deadline = time.monotonic() + record["stop_timeout"]
-    while (left := runfiles.members(record)) and time.monotonic() < deadline:
-        runfiles.wait_gone(left[0], min(1.0, deadline - time.monotonic()))
-    while left := runfiles.members(record):
-        runfiles.kill_group(record)
-        runfiles.wait_gone(left[0], 1.0)
 
 
 def main() -> None:

@@ -102,6 +102,32 @@ def kill_group(record: Record) -> None:
         send(record, signal.SIGKILL, group=True)
 
 
+def end(record: Record, number: int = 0) -> None:
+    """Stop signal, its timeout, SIGKILL for the group."""
+    number = number or signal_number(record["stop_signal"])
+    send(record, number, group=record["stop_group"])
+    deadline = time.monotonic() + record["stop_timeout"]
+    while alive(record) and time.monotonic() < deadline:
+        wait_gone(record["pid"], deadline - time.monotonic())
+    if alive(record):
+        kill_group(record)
+        while alive(record):
+            wait_gone(record["pid"], 1.0)
+
+
+def end_group(record: Record) -> None:
+    """What its leader left behind goes too: the children of a killed master may hold its port."""
+    if not members(record):
+        return
+    send(record, signal_number(record["stop_signal"]), group=True)
+    deadline = time.monotonic() + record["stop_timeout"]
+    while (left := members(record)) and time.monotonic() < deadline:
+        wait_gone(left[0], min(1.0, deadline - time.monotonic()))
+    while left := members(record):
+        kill_group(record)
+        wait_gone(left[0], 1.0)
+
+
 def signal_number(name: str) -> int:
     return int(signal.Signals["SIG" + name.upper().removeprefix("SIG")])
 
