@@ -1,7 +1,7 @@
 """What the benchmarks share: goals, results on disk, plain tables and histograms.
 
 A benchmark is a module with `run(quick: bool) -> Result`, and `main(run)` at its end. Its result goes to
-`bench/results/<name>.json`, from which `python -m bench.report` writes the last section of the documentation's page.
+`bench/results/<name>.json` (with `--quick` to `build/bench/`), from which `python -m bench.report` writes the last section of the documentation's page.
 """
 
 from __future__ import annotations
@@ -87,8 +87,10 @@ def main(run: Callable[[bool], Result], argv: list[str] | None = None) -> int:
 
 
 def save(result: Result, quick: bool, seconds: float) -> Path:
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{result.name}.json"
+    """A quick look does not overwrite a result."""
+    folder = LOGS if quick else RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{result.name}.json"
     path.write_text(json.dumps(result.document(quick, seconds), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 

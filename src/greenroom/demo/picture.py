@@ -153,4 +153,5 @@ def _events(figure: Figure, above: Axes, below: Axes, events: Sequence[Event], b
         )
         above.text(at, height, f"{event.text} " if left else f" {event.text}", transform=above.get_xaxis_transform(),
                    ha="right" if left else "left", va="center", fontsize=9, color=TEXT,
-                   fontweight="bold" if event.loud else "normal")  # fmt: skip
+                   fontweight="bold" if event.loud else "normal", zorder=6,
+                   bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # fmt: skip

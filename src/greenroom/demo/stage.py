@@ -41,9 +41,9 @@ class Done:
 
     @property
     def verdict(self) -> str:
-        """The sentence after the last line of progress, which begins with a time of day."""
+        """The sentence after the last line of progress, which begins with a time of day or ends with an ellipsis."""
         lines = self.out.strip().splitlines()
-        after = max((i for i, line in enumerate(lines) if re.match(r"\d\d:\d\d:\d\d ", line)), default=-1)
+        after = max((i for i, line in enumerate(lines) if re.match(r"\d\d:\d\d:\d\d |.*…$", line)), default=-1)
         return lines[after + 1] if after + 1 < len(lines) else ""
 
     def __str__(self) -> str:
