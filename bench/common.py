@@ -1,7 +1,8 @@
 """What the benchmarks share: goals, results on disk, plain tables and histograms.
 
 A benchmark is a module with `run(quick: bool) -> Result`, and `main(run)` at its end. Its result goes to
-`bench/results/<name>.json` (with `--quick` to `build/bench/`), from which `python -m bench.report` writes the last section of the documentation's page.
+`bench/results/<name>.json` (with `--quick` to `build/bench/`), from which `python -m bench.report` writes the last
+section of the documentation's page.
 """
 
 from __future__ import annotations
