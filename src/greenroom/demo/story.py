@@ -24,7 +24,7 @@ from greenroom.demo.stage import Command, Done, Stage, break_release, free_port,
 from greenroom.demo.traffic import Traffic
 
 RATE = 150
-LONGEST = 240
+LONGEST = 400
 MARKER = ".greenroom-demo"
 
 
