@@ -212,6 +212,7 @@ def run(out: Path) -> int:
     if problem := prepare(out):
         print(problem, file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, _interrupt)
     story = Story(Stage(out, port=free_port(8080)), lambda text: print(text, flush=True))
     code, faults = 0, list[str]()
     try:
@@ -236,7 +237,6 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, default=Path("greenroom-demo"), help="the folder for it (greenroom-demo)")
     given = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
     return run(given.out)
 
 
