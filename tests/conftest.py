@@ -1,4 +1,5 @@
-"""What holds for every test: signals as in a shell, no settings leaking in, no unknown skips, results as a file."""
+"""What holds for every test: signals as in a shell, no settings leaking in, the same examples at every run, no unknown
+skips, results as a file."""
 
 from __future__ import annotations
 
@@ -9,8 +10,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 SKIPS = Path(__file__).with_name("skips.txt")
+SYSTEM = Path(__file__).with_name("system")
 
 # A shell starts background jobs with these ignored, and children inherit that: Ctrl-C tests would test nothing.
 for _number in (signal.SIGINT, signal.SIGQUIT):
@@ -20,6 +23,23 @@ for _number in (signal.SIGINT, signal.SIGQUIT):
 # Settings of whoever runs the tests are not part of the tests.
 for _name in [name for name in os.environ if name.startswith("GREENROOM_")]:
     del os.environ[_name]
+
+# The same examples at every run, whatever the machine is busy with; `make soak` looks for new ones.
+_BUSY = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("steady", derandomize=True, database=None, deadline=None, suppress_health_check=_BUSY)
+settings.register_profile("search", deadline=None, print_blob=True, suppress_health_check=_BUSY)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("search" if config.getoption("markexpr") == "soak" else "steady")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in `system` talks to real processes."""
+    for item in items:
+        if SYSTEM in item.path.parents:
+            item.add_marker(pytest.mark.real)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

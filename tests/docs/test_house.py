@@ -46,14 +46,14 @@ def functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, int]]:
             yield from functions(node, f"{prefix}{node.name}.")
 
 
-def too_long() -> dict[str, int]:
+def too_long(of_the_limit: float = 1.0) -> dict[str, int]:
     found: dict[str, int] = {}
     for path in SOURCES:
         text = path.read_text(encoding="utf-8")
         name = path.relative_to(ROOT).as_posix()
-        if text.count("\n") > LONGEST_MODULE:
+        if text.count("\n") > LONGEST_MODULE * of_the_limit:
             found[name] = text.count("\n")
-        found |= {f"{name}::{f}": n for f, n in functions(ast.parse(text)) if n > LONGEST_FUNCTION}
+        found |= {f"{name}::{f}": n for f, n in functions(ast.parse(text)) if n > LONGEST_FUNCTION * of_the_limit}
     return found
 
 
@@ -63,7 +63,7 @@ def test_modules_and_functions_are_short_or_excused() -> None:
 
 
 def test_no_excuse_outlives_its_need() -> None:
-    assert set(excuses()) <= set(too_long())
+    assert set(excuses()) <= set(too_long(of_the_limit=0.8))
 
 
 def written_files() -> Iterator[Path]:
