@@ -23,9 +23,9 @@ from greenroom.domain.assess import History, quantile
 from greenroom.domain.model import Colour
 from greenroom.domain.observation import Seen
 from greenroom.domain.release import Service
-from greenroom.domain.status import status_document
+from greenroom.domain.status import lock_document, status_document
 from greenroom.engine.fanout import Threads
-from greenroom.engine.followers import Outbox
+from greenroom.engine.followers import CursorFile, Outbox
 from greenroom.engine.lease import Heartbeat, Keeper
 from greenroom.engine.reconciler import Reconciler
 from greenroom.enquiry import Desk
@@ -61,10 +61,15 @@ class Resident:
         )
         self.heartbeat = Heartbeat(self.keeper)
         self.outbox = Outbox(
-            installed.name, installed.journal, installed.notifiers_for, installed.state / "notified.json", SteadyClock()
+            installed.name,
+            installed.journal,
+            lambda: installed.notifiers_for(self.reconciler.service),
+            CursorFile(installed.state / "notified.json"),
+            SteadyClock(),
         )
         self.end, self.poked = threading.Event(), threading.Event()
         self.parent = os.getppid()
+        self.journal_file = installed.state / "journal.db"
         self.desk = Desk(installed.state, {"status": self.status, "poke": self.poke})
 
     def run(self) -> None:
@@ -79,6 +84,9 @@ class Resident:
                 self._pause(self.reconciler.step())
                 if os.getppid() != self.parent:
                     self._orphaned()
+                if not self.journal_file.exists():
+                    log.error("%s is gone; nothing can be decided without it", self.journal_file)
+                    self.end.set()
         finally:
             self.end.set()
             self.heartbeat.stop()
@@ -119,7 +127,7 @@ class Resident:
         service, seen, now = self.reconciler.service, self.reconciler.seen, self.installed.journal.now()
         problems: list[str] = []
         seen = self._route_now(service, seen, problems)
-        lock = lock_document(self.installed, service)
+        lock = self._lock(service)
         document = status_document(self.installed.name, service, seen, now, lock=lock, problems=problems)
         decision = self.reconciler.decision
         return {
@@ -127,6 +135,13 @@ class Resident:
             "rates": rates(seen.history) if seen else None,
             "engine": {"pid": os.getpid(), "doing": decision.why if decision else "starting"},
         }
+
+    def _lock(self, service: Service) -> dict[str, Any] | None:
+        try:
+            lease = self.installed.journal.holder()
+        except JournalError:
+            lease = None
+        return lock_document(service, lease.owner.text if lease else None, lease.expires if lease else None)
 
     def _route_now(self, service: Service, seen: Seen | None, problems: list[str]) -> Seen | None:
         if seen is None:
@@ -182,25 +197,6 @@ def _quietly(what: str, work: Callable[[], object]) -> None:
         log.exception("%s", what)
 
 
-def lock_document(installed: Installed, service: Service) -> dict[str, Any] | None:
-    """Who holds the service: the release that is not finished, and the engine that works on it."""
-    release = service.running
-    if release is None:
-        return None
-    try:
-        lease = installed.journal.holder()
-    except JournalError:
-        lease = None
-    return {
-        "release": release.id,
-        "by": release.by,
-        "since": release.begun,
-        "holder": lease.owner.text if lease else None,
-        "expires": lease.expires if lease else None,
-        "why": f"{release.version} is in {release.phase}",
-    }
-
-
 def rates(history: History, seconds: float = 5.0) -> dict[str, Any] | None:
     """By colour, over the last seconds: requests/s, errors/s, p50 and p99 in ms. None without two measurements."""
     span = min(seconds, history.span)
@@ -221,7 +217,12 @@ def rates(history: History, seconds: float = 5.0) -> dict[str, Any] | None:
 def main(argv: list[str]) -> int:
     name, file, state = argv
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    resident = Resident(reopen(name, Path(file), Path(state), create=True))
+    try:
+        resident = Resident(reopen(name, Path(file), Path(state)))
+    except JournalError as error:
+        log.error("%s; %s", error.message, error.hint)
+        time.sleep(2.0)  # the supervisor starts us again at once
+        return error.exit_code
     signal.signal(signal.SIGTERM, resident.stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resident.run()

@@ -60,6 +60,7 @@ class Installed:
     loaded: Loaded | None = None
     create: bool = True
     _made: dict[str, Adapters] = field(default_factory=dict)
+    _told: dict[str, tuple[Notifier, ...]] = field(default_factory=dict)
 
     @cached_property
     def journal(self) -> SqliteJournal:
@@ -106,14 +107,17 @@ class Installed:
         return self._made[release]
 
     def notifiers_for(self, service: Service) -> tuple[Notifier, ...]:
-        """Of the last release's file."""
+        """Of the last release's file; made once for each release."""
         release = service.release
         if release is None:
             return ()
-        from greenroom.config.loader import from_document
+        if release.id not in self._told:
+            from greenroom.config.loader import from_document
 
-        loaded = from_document(release.definition, self.vault.values(release.id), self.file)
-        return tuple(_make("notifier", section, self.place) for section in loaded.sections.notifiers)
+            loaded = from_document(release.definition, self.vault.values(release.id), self.file)
+            made = tuple(_make("notifier", section, self.place) for section in loaded.sections.notifiers)
+            self._told = {release.id: made}
+        return self._told[release.id]
 
     # --- commands ---------------------------------------------------------------------------------------------
 
@@ -135,14 +139,22 @@ class Installed:
         details = {"version": version, "plan": plan.document(), "definition": loaded.document, "file": str(self.file)}
         command = Command("deploy", self.by(), why, details)
         accepted = self.control.ask(command, lambda release: self.vault.pin(release, loaded.secrets))
-        self.ensure_engine()
+        self._wake(accepted)
         return accepted
 
     def request(self, verb: str, why: str = "", **details: Any) -> Accepted:
         """Any other command that the engine carries out."""
         accepted = self.control.ask(Command(verb, self.by(), why, details))
-        self.ensure_engine()
+        self._wake(accepted)
         return accepted
+
+    def _wake(self, accepted: Accepted) -> None:
+        try:
+            self.ensure_engine()
+        except (GreenroomError, OSError) as error:
+            said = "the request was written down, but" if accepted.written else "nothing new was asked, and"
+            hint = "mend that and give the same command again: it goes on from there"
+            raise Unobservable(f"{said} the engine cannot be started: {error}", hint=hint) from error
 
     # --- the resident engine ----------------------------------------------------------------------------------
 

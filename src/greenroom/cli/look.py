@@ -10,9 +10,8 @@ from greenroom.cli.context import Context, Installation, Tools
 from greenroom.cli.quick import gone, merged, state_folder
 from greenroom.domain.observation import Seen
 from greenroom.domain.release import Service
-from greenroom.domain.status import status_document
+from greenroom.domain.status import lock_document, status_document
 from greenroom.errors import GreenroomError, JournalError, JournalMissing, UsageError
-from greenroom.ports import Lease
 
 ASLEEP = "the resident engine does not answer: nobody watches, nothing is restarted; `greenroom reconcile` wakes it"
 
@@ -75,7 +74,7 @@ def own_look(installed: Installation, problems: list[str]) -> dict[str, Any]:
         now = _wall()
     seen, unseen = _see(installed, service, journal)
     problems += unseen
-    lock = lock_document(service, lease)
+    lock = lock_document(service, lease.owner.text if lease else None, lease.expires if lease else None)
     document = status_document(installed.name, service, seen, now, lock=lock, problems=problems)
     if journal == "unreadable":  # there is nothing to compare the route with
         document = {**document, "route": "unknown", "drift": ""}
@@ -112,18 +111,3 @@ def look_by_file(installed: Installation, service: Service) -> tuple[Seen | None
     finally:
         fan.close()
     return seen, [f"{need}: {why}" for need, why in sorted(seen.unseen.items())]
-
-
-def lock_document(service: Service, lease: Lease | None) -> dict[str, Any] | None:
-    """Who holds the service: the release that is not finished, and the engine that works on it."""
-    release = service.running
-    if release is None:
-        return None
-    return {
-        "release": release.id,
-        "by": release.by,
-        "since": release.begun,
-        "holder": lease.owner.text if lease else None,
-        "expires": lease.expires if lease else None,
-        "why": f"{release.version} is in {release.phase}",
-    }

@@ -97,7 +97,8 @@ class Release:
 
     @property
     def whole(self) -> bool:
-        return self.share >= 100
+        """This step gives it all: the last one, or the only one where there is nothing to share with."""
+        return self.baseline is None or self.share >= 100
 
     def split(self, step: int | None = None) -> Split:
         """Users' traffic as the given step (default: the present one; -1: before the first) wants it."""

@@ -105,6 +105,21 @@ def release_document(service: Service, release: Release, now: float) -> dict[str
     }
 
 
+def lock_document(service: Service, holder: str | None, expires: float | None) -> dict[str, Any] | None:
+    """Who holds the service: the release that is not finished, and the engine (its lease) that works on it."""
+    release = service.running
+    if release is None:
+        return None
+    return {
+        "release": release.id,
+        "by": release.by,
+        "since": release.begun,
+        "holder": holder,
+        "expires": expires,
+        "why": f"{release.version} is in {release.phase}",
+    }
+
+
 def _until(release: Release) -> float | None:
     """When the present stage ends by itself, as far as that is known."""
     if release.paused is not None or not release.running:
