@@ -57,7 +57,8 @@ def _next(scene: Scene) -> Decision:
         return upkeep(scene)
     if release.going_back and release.phase not in (Phase.ABORTING, Phase.ROLLING_BACK):
         return back(release, release.going_back)
-    if service.drift and release.phase is not Phase.ABORTING and release.phase is not Phase.ROLLING_BACK:
+    aborting_now = release.phase is Phase.ABORTING and not service.restore
+    if service.drift and release.phase is not Phase.ROLLING_BACK and not aborting_now:
         return _drifted(scene, release)
     return _PHASES[release.phase](scene, release)
 
