@@ -179,8 +179,9 @@ def test_ft_52_an_hour_of_failures_writes_less_than_200_records(verb: str) -> No
 
     setattr(adapter, method, failing)
     stage.deploy("2.0")
-    stage.run(3600.0, turns=50000)
-    assert len(stage.journal.read()) - before < 200
+    seconds = 900.0 if port == "router" else 3600.0  # the router is looked at five times a second
+    stage.run(seconds)
+    assert len(stage.journal.read()) - before < seconds / 18
     assert stage.serves() == "1.0"
     delattr(adapter, method)
     assert stage.until_ended().phase in (Phase.SUCCEEDED, Phase.ABORTED)
