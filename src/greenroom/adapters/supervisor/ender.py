@@ -31,10 +31,12 @@ class Ender:
         self.name = name
 
     def run(self, lock: int) -> None:
-        self.stop()
-        with self.folder.locked(timeout=60.0):
-            self.finish()
-            os.close(lock)
+        while True:
+            self.stop()
+            with self.folder.locked(timeout=60.0):
+                if self.finish():
+                    os.close(lock)
+                    return
 
     def stop(self) -> None:
         """Returns when nothing of the program is alive, and no supervisor will start it again."""
@@ -100,16 +102,22 @@ class Ender:
             runfiles.wait_gone(left[0], 0.1)
             time.sleep(0.01)
 
-    def finish(self) -> None:
-        infos = self.supervisor.ask()
+    def finish(self) -> bool:
+        """False: a fresh supervisor has started it anew meanwhile. The caller holds the lock."""
+        infos, spec, record = self.supervisor.ask(), self.folder.wanted(self.name), self.folder.record(self.name)
+        removed = spec is None or bool(spec.get("removed"))
         if infos is not None and self.name in infos:
-            self.supervisor.tell("removeProcessGroup", self.name, ignore=(rpc.BAD_NAME,))
-            infos = {name: info for name, info in infos.items() if name != self.name}
-        spec = self.folder.wanted(self.name)
-        if spec is None or spec.get("removed"):
+            if spec and record and not removed and runfiles.alive(record) and record["applied"] == spec["applied"]:
+                return True  # what runs there is what is wanted
+            self.supervisor.tell("removeProcessGroup", self.name, ignore=(rpc.BAD_NAME, rpc.STILL_RUNNING))
+            infos = self.supervisor.ask()
+            if infos is not None and self.name in infos:
+                return False
+        if removed:
             self.folder.forget(self.name)
         elif infos is not None:
             self.supervisor.load(self.name, infos)
+        return True
 
 
 def end_supervisor(supervisor: Supervisord) -> None:
