@@ -186,6 +186,8 @@ class Program:
     stop_signal: str = "TERM"
     stop_timeout: float = 10.0
     port: int = 0
+    """Where it is to listen; `{port}` in command and environment is filled with what it got: another one, if a stranger
+    listens there. `observe` tells which."""
     keep: bool = False
     """Start it again by itself with a fresh supervisor (router, engine); replicas are started by their environment."""
     labels: Mapping[str, str] = field(default_factory=dict)
