@@ -229,6 +229,21 @@ def test_ft_31_a_broken_baseline_does_not_keep_the_repair_out() -> None:
     assert stage.serves() == "1.1"
 
 
+def test_many_releases_in_a_minute_do_not_slow_the_way_back() -> None:
+    """Doing and undoing in a circle becomes ever slower; what people ask for is no circle."""
+    stage = Stage(plan=replace(SHORT, bake=0.5, keep_warm=60.0), worker=False)
+    stage.established()
+    for number in range(2, 14):
+        stage.deploy(f"{number}.0")
+        assert stage.until_ended().phase is Phase.SUCCEEDED
+        asked = stage.clock.now()
+        stage.request("rollback")
+        assert stage.run(30.0, lambda s: s.serves() == "1.0")
+        assert stage.clock.now() - asked < 0.5, f"release {number}"
+        stage.until_ended()
+    stage.assert_sound()
+
+
 def test_a_watch_that_fails_twice_takes_the_traffic_back_without_any_users() -> None:
     stage = Stage(plan=replace(PLAN, bake=60.0, watches=("public",)))
     stage.established()

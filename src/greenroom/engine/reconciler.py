@@ -17,7 +17,7 @@ from greenroom.domain.decide import decide
 from greenroom.domain.model import Finding, Verdict
 from greenroom.domain.observation import Seen, needs
 from greenroom.domain.phases import Status
-from greenroom.domain.records import Finished, Judged, Outcome, Record, Started
+from greenroom.domain.records import Entry, Finished, Judged, Outcome, Record, Requested, Started
 from greenroom.domain.release import Service
 from greenroom.domain.replay import fold
 from greenroom.domain.status import sentence, status_of
@@ -144,14 +144,20 @@ class Reconciler:
         self._keeper.give_back()
 
     def _replay(self) -> None:
-        for entry in self._journal.read(self.service.seq):
-            self.service = fold(self.service, entry)
+        self._learn(self._journal.read(self.service.seq))
         release = self.service.running
         scope = (release.id, release.phase, release.step) if release else ()
         if scope != self._scope:
             self._scope = scope
             self._series.clear()
             self._asks.clear()
+
+    def _learn(self, entries: Sequence[Entry]) -> None:
+        """What stands in the journal. A person's request is no part of a circle: how often does not slow it down."""
+        for entry in entries:
+            self.service = fold(self.service, entry)
+            if isinstance(entry.record, Requested):
+                self._acts.clear()
 
     def _decide(self) -> Adapters | None:
         """Look and decide. Without adapters nothing can be seen, and that is decided on."""
@@ -218,8 +224,7 @@ class Reconciler:
             try:
                 return self._append(records, lease)
             except Conflict:
-                for entry in self._journal.read(self.service.seq):
-                    self.service = fold(self.service, entry)
+                self._learn(self._journal.read(self.service.seq))
 
     # --- acting -----------------------------------------------------------------------------------------------
 
