@@ -134,3 +134,9 @@ def test_ft_6_a_route_to_ports_of_before_a_reboot_is_not_in_sync() -> None:
     for told, route in ((backend(live), "in_sync"), (stale, "unknown")):
         seen = look(serving(ALL_BLUE, blue=told), live)
         assert status_document("shop", story.service, seen, 0.0, lock=None, problems=[])["route"] == route
+
+
+@pytest.mark.parametrize("verb", ["deploy", "retire"])
+def test_ft_2_with_a_route_of_somebody_else_nothing_begins_and_nothing_is_removed(verb: str) -> None:
+    story = Story().succeed("1").add(Judged("", "route", Verdict.FAIL, "moved by somebody else"))
+    refused(ask(story, verb, version="2"), 6)

@@ -99,8 +99,7 @@ def _deploy(service: Service, command: Command) -> Answer:
         text = f"{running.id} ({running.version}, {running.phase}) is not finished; begun by {running.by}"
         return Not(text, f"ways out: {ways_out(running)}", 5)
     if service.drift:
-        hint = "`greenroom reconcile` puts it back, `greenroom reconcile --accept` takes it over"
-        return Not(f"the route is not ours: {service.drift}", hint, 6)
+        return _strange(service)
     active = service.active
     if active is not None and active.version == version and not service.down:
         return Already(f"{version} is live on {active.colour} already")
@@ -108,6 +107,11 @@ def _deploy(service: Service, command: Command) -> Answer:
     details = {**command.details, "version": version, "colour": str(colour)}
     name = next_release(service)
     return Allowed(Requested("deploy", command.by, command.why, name, details), name)
+
+
+def _strange(service: Service) -> Not:
+    hint = "`greenroom reconcile` puts it back, `greenroom reconcile --accept` takes it over"
+    return Not(f"the route is not ours: {service.drift}", hint, 6)
 
 
 def _forward(release: Release) -> bool:
@@ -169,6 +173,8 @@ def _retire(service: Service, command: Command) -> Answer:
         return Not(f"{running.id} needs both environments", f"ways out: {ways_out(running)}")
     if service.active is None and service.release is None:
         return Already("nothing runs")
+    if service.drift:
+        return _strange(service)
     return _ask(command)
 
 
