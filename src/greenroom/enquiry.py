@@ -6,27 +6,18 @@ Standard library only and cheap to import: `greenroom status` needs nothing else
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import socket
-import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-LONGEST = 100
-"""Characters of a socket's path that every system allows."""
+from greenroom import sockets
 
-
-def address(state: Path) -> str:
-    """Where the engine of this state folder listens: in the folder, or, where that path is too long, in one of ours."""
-    path = str(state / "engine.sock")
-    if len(path) <= LONGEST:
-        return path
-    name = hashlib.sha256(str(state).encode()).hexdigest()[:16]
-    return f"/tmp/greenroom-{os.getuid()}-{name}/engine.sock"
+NAME = "engine.sock"
+"""The socket's name in the state folder."""
 
 
 def ask(state: Path, question: str = "status", timeout: float = 1.0) -> dict[str, Any] | None:
@@ -34,7 +25,7 @@ def ask(state: Path, question: str = "status", timeout: float = 1.0) -> dict[str
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(timeout)
-            link.connect(address(state))
+            link.connect(sockets.address(state, NAME))
             if not _ours(link):
                 return None
             link.sendall(json.dumps({"question": question}).encode() + b"\n")
@@ -60,16 +51,12 @@ class Desk:
     """Answers questions in a thread of its own, one at a time. `answers` by question; an error becomes an answer."""
 
     def __init__(self, state: Path, answers: dict[str, Callable[[], dict[str, Any]]]) -> None:
-        self._path, self._answers = address(state), answers
+        self._path, self._answers = sockets.address(state, NAME), answers
         self._link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._thread = threading.Thread(target=self._serve, name="greenroom-enquiry", daemon=True)
 
     def open(self) -> None:
-        folder = os.path.dirname(self._path)
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        about = os.lstat(folder)
-        if about.st_uid != os.getuid() or not stat.S_ISDIR(about.st_mode):
-            raise PermissionError(f"{folder} belongs to somebody else")
+        sockets.make_folder(self._path)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
         self._link.bind(self._path)
@@ -81,6 +68,7 @@ class Desk:
         with contextlib.suppress(OSError):
             self._link.shutdown(socket.SHUT_RDWR)
         self._link.close()
+        sockets.forget(self._path)
 
     def _serve(self) -> None:
         while True:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from greenroom import sockets
 from greenroom.adapters.supervisor import client, rpc, runfiles
 from greenroom.adapters.supervisor.client import Supervisord
 from greenroom.adapters.supervisor.runfiles import Record
@@ -129,6 +130,8 @@ def end_supervisor(supervisor: Supervisord) -> None:
                 with contextlib.suppress(Temporary):
                     supervisor.tell("shutdown")
         time.sleep(0.05)
+    if not supervisor.running():
+        sockets.forget(folder.socket)
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ down                 the supervisor itself shall end as soon as nothing is left
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
 import os
 import shlex
@@ -20,15 +19,13 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from greenroom import sockets
 from greenroom.adapters.supervisor import launcher, runfiles
 from greenroom.adapters.supervisor.runfiles import Record
 from greenroom.errors import Permanent, Temporary
 
-_LONGEST_SOCKET = 90
-"""Unix sockets have 107 bytes; supervisord binds a temporary name that is longer by a pid."""
 CLOSED_IN_CHILDREN = 256
 """supervisord's `minfds`: it closes the handles below in its children."""
-_HARMLESS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@,=~")
 
 _CONF = """\
 ; Written by greenroom at every change.
@@ -87,25 +84,13 @@ class Folder:
 
     @property
     def socket(self) -> str:
-        """Beside the rest, or, where that is too long for a socket, in a folder of ours in /tmp."""
-        near = str(self.path / "socket")
-        if len(os.fsencode(near)) <= _LONGEST_SOCKET and _HARMLESS.issuperset(near):
-            return near
-        mark = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
-        return f"/tmp/greenroom-{os.geteuid()}-{mark}/socket"
+        return sockets.address(self.path.parent, "supervisor/socket")
 
     def make_socket_folder(self) -> None:
-        folder = os.path.dirname(self.socket)
-        if folder == str(self.path):
-            return
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(folder, 0o700)
-        seen = os.lstat(folder)
-        if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.geteuid() or stat.S_IMODE(seen.st_mode) & 0o077:
-            raise Permanent(
-                f"{folder} is not a private folder of ours, so the supervisor's socket cannot be there",
-                hint=f"remove {folder}, or move the project to a shorter path",
-            )
+        try:
+            sockets.make_folder(self.socket)
+        except PermissionError as error:
+            raise Permanent(f"the supervisor cannot have its socket: {error}") from error
 
     # --- files
 
