@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from greenroom.domain.model import Split
+from greenroom.domain.model import RoutingSpec, Split
 from greenroom.domain.observation import Need
 from greenroom.domain.phases import Phase
+from greenroom.domain.records import Started
 from greenroom.domain.release import Service
 from greenroom.engine.fanout import Threads
 from greenroom.engine.followers import CursorFile, CursorMemory, Outbox
@@ -15,9 +16,10 @@ from greenroom.engine.lease import Heartbeat, Keeper
 from greenroom.engine.look import Looker
 from greenroom.engine.scheduler import Scheduler
 from greenroom.errors import Permanent, Temporary
-from greenroom.ports import Owner
+from greenroom.ports import ActionKey, Owner
 from greenroom.testing.clock import FakeClock
 from greenroom.testing.fakes import FakeNotifier
+from greenroom.testing.faults import Fault, Faults
 from greenroom.testing.memory import MemoryJournal
 from tests.engine.scenarios import SHORT
 from tests.engine.stage import Stage
@@ -141,6 +143,37 @@ def test_two_engines_one_acts_and_the_other_takes_over_when_it_is_gone() -> None
     assert stage.until_ended().phase is Phase.SUCCEEDED
     assert second.service.release is not None
     stage.assert_sound()
+
+
+def test_an_action_has_the_same_key_after_a_crash_and_another_when_it_is_wanted_again() -> None:
+    calm = Stage(plan=SHORT)
+    calm.established()
+    calm.deploy("2.0")
+    calm.until_ended()
+    shift = [n for n, name in enumerate(calm.faults.boundaries) if name == "router.apply"][1]
+    stage = Stage(plan=SHORT, faults=Faults({shift: Fault.CRASH_BEFORE, shift + 20: Fault.CRASH_BEFORE}))
+    stage.established()
+    keys: list[str] = []
+    apply = stage.router.apply
+
+    def told(spec: RoutingSpec, key: ActionKey) -> None:
+        keys.append(str(key))
+        apply(spec, key)
+
+    stage.router.apply = told  # type: ignore[method-assign]
+    stage.deploy("2.0")
+    stage.until_ended()
+    begun = [e.record.key for e in stage.journal.read() if isinstance(e.record, Started) and e.record.verb == "route"]
+    assert stage.engines > 1
+    assert begun.count("r-0002/shift/0/route/0-100/0") == 1
+    assert keys.count("r-0002/shift/0/route/0-100/0") == 1
+    # when a reboot makes it necessary again, it has another name
+    stage.world.reboot()
+    stage.run(30.0)
+    stage.world.reboot()
+    stage.run(30.0)
+    assert keys[-1].startswith("-/idle/0/route/0-100/")
+    assert len(set(keys)) == len(keys)
 
 
 # --- the outbox -------------------------------------------------------------------------------------------------------
