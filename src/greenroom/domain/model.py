@@ -198,7 +198,7 @@ class RoutingSpec:
 class Routing:
     """What the router was told (by its own files or API) and what is live in the data plane.
 
-    `told` None: it was never told anything of ours, or what it was told cannot be read (`detail` says which).
+    `told` None: it was never told anything of ours (`detail` is ""), or what it was told cannot be read (`detail` says why).
     `live` None: the data plane cannot be seen. `holding`: requests and connections that still hold a colour.
     `revision`: changes with everything that is told. `epoch`: of the lease under which it was told.
     `unfinished`: whoever told it died in the middle of it; telling it again finishes it.

@@ -31,6 +31,7 @@ _TAKEN_OVER_WITHIN = 2.0
 _TRY_AGAIN_AFTER = 5.0
 _REFUSAL = re.compile(r"update rejected: (.*)")
 _LOG_TAIL = 64 * 1024
+_NOTHING = "nothing was told yet"
 
 
 class EnvoyRouter:
@@ -61,7 +62,8 @@ class EnvoyRouter:
             unfinished=bool(unfinished),
         )
         if live is None:
-            return replace(base, detail=trouble or "the proxy does not answer")
+            never = trouble == _NOTHING and not self._may_run()
+            return base if never else replace(base, detail=trouble or "the proxy does not answer")
         if not live.serving:
             return replace(base, detail=trouble or "the proxy is starting")
         behind = [name for name, mark in told.files.items() if live.versions.get(name) != mark.version] if told else []
@@ -95,7 +97,7 @@ class EnvoyRouter:
                 told = again
         except Unreadable as error:
             return None, str(error), []
-        return None, "nothing was told yet", []
+        return None, _NOTHING, []
 
     def _refusal(self, live: Live) -> str:
         """Why the proxy refused something last, from its own log; "" if it never did."""
@@ -208,6 +210,14 @@ class EnvoyRouter:
             # It was told, and it routes: a rollback must not fail because of the supervisor.
             if self._look() is None:
                 raise
+
+    def _may_run(self) -> bool:
+        """Whether a proxy may be there that does not answer; where that cannot be known, it may."""
+        try:
+            status = self._place.supervisor.observe().get(binary.NAME) if self._place.supervisor else None
+        except PortError:
+            return True
+        return status is not None and status.life not in (Life.STOPPED, Life.FAILED)
 
     def _program(self, current: ProgramStatus | None) -> Program:
         """The one that runs, as long as it could be started again: another one would mean a restart."""

@@ -96,6 +96,7 @@ class RouterContract:
         assert seen.told is None
         assert not seen.running
         assert not seen.settled
+        assert not seen.detail  # anything else would say that what it was told cannot be read
 
     def test_what_is_told_becomes_live_and_others_see_it(self, bench: RouterBench) -> None:
         spec = both(bench, Split.all_to(BLUE), test=GREEN)
@@ -274,7 +275,7 @@ class RouterContract:
         for _ in range(2):
             bench.router().remove()
             seen = until(bench, lambda seen: not seen.running)
-            assert seen.told is None
+            assert (seen.told, seen.detail) == (None, "")
         bench.router().apply(spec, key())
         settle(bench)
         assert bench.ask() == Server(BLUE, spec.blue.version)
