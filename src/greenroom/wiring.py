@@ -1,5 +1,7 @@
 """The composition root: the only place that makes adapters and hands them to each other.
 
+What a command may not need is imported where it is used: `rollback` must not wait for it.
+
 `open_service(file)` is for commands, which have the file; `reopen(state, …)` for the resident engine and `status`,
 which need only what the journal and the vault have pinned: the file may be broken or gone by then.
 """
@@ -17,21 +19,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greenroom import enquiry, plugins
+from greenroom import enquiry
 from greenroom.adapters.journals.machine import owner
 from greenroom.adapters.journals.sqlite import SqliteJournal
-from greenroom.adapters.supervisor.client import Supervisord
-from greenroom.adapters.vault import FileVault
 from greenroom.control import Accepted, ControlPlane
 from greenroom.domain.commands import Command, next_release
 from greenroom.domain.release import Service
-from greenroom.engine.fanout import Threads
-from greenroom.engine.look import Looker
 from greenroom.engine.world import Adapters
 from greenroom.errors import GreenroomError, Unobservable
 from greenroom.ports import Notifier, Owner, Place, Program
 
 if TYPE_CHECKING:
+    from greenroom.adapters.supervisor.client import Supervisord
+    from greenroom.adapters.vault import FileVault
     from greenroom.config.loader import Loaded, Section
     from greenroom.domain.observation import Seen
 
@@ -75,10 +75,14 @@ class Installed:
 
     @cached_property
     def supervisor(self) -> Supervisord:
+        from greenroom.adapters.supervisor.client import Supervisord
+
         return Supervisord(self.state, self.name)
 
     @cached_property
     def vault(self) -> FileVault:
+        from greenroom.adapters.vault import FileVault
+
         return FileVault(self.state / "secrets")
 
     @cached_property
@@ -185,7 +189,8 @@ class Installed:
 
     def seen(self) -> tuple[Seen | None, list[str]]:
         """One look by this process, and what could not be seen. Starts and changes nothing."""
-        from greenroom.domain.observation import Seen as Nothing
+        from greenroom.engine.fanout import Threads
+        from greenroom.engine.look import Looker
 
         try:
             service = self.control.state()
@@ -194,13 +199,15 @@ class Installed:
             return None, [error.message]
         fan = Threads(4)
         try:
-            seen: Nothing = Looker(fan, fan, SteadyClock()).see(service, made, self.control.now())
+            seen = Looker(fan, fan, SteadyClock()).see(service, made, self.control.now())
         finally:
             fan.close()
         return seen, [f"{need}: {why}" for need, why in sorted(seen.unseen.items())]
 
     def problems(self) -> list[str]:
         """What is wrong with the file's parts on this machine, before anything is touched."""
+        from greenroom import plugins
+
         loaded = self.loaded
         assert loaded is not None
         found: list[str] = []
@@ -221,11 +228,15 @@ def _installed() -> bool:
 
 
 def _make(kind: str, section: Section, place: Place) -> Any:
+    from greenroom import plugins
+
     return plugins.find(kind, section.type)(section.settings, place)
 
 
 def adapters(loaded: Loaded, place: Place) -> Adapters:
     """Everything that a release acts and looks through."""
+    from greenroom import plugins
+
     sections = loaded.sections
     environment, router = sections.environment, sections.router
     measured = router.type in plugins.known("analyser")

@@ -56,11 +56,12 @@ QUICK, CALM, IDLE = 0.2, 1.0, 2.0
 """Ages in seconds that a fact may have: under traffic that just moved, at work, and when nothing happens."""
 
 
-def needs(service: Service) -> Mapping[Need, float]:
+def needs(service: Service, now: float) -> Mapping[Need, float]:
     """The facts that the next decision needs, and how old (seconds) each may be."""
     release = service.running
     if release is None:
-        return {Need.ROUTING: IDLE, Need.BLUE: IDLE, Need.GREEN: IDLE}
+        age = QUICK if _clearing(service, now) else IDLE
+        return {Need.ROUTING: age, Need.BLUE: age, Need.GREEN: age}
     if release.phase is Phase.BUILD:
         return {Need.ARTEFACT: QUICK, Need.ROUTING: CALM, Need.BLUE: CALM, Need.GREEN: CALM}
     if release.phase in (Phase.SHIFT, Phase.BAKE) and release.live_since is not None:
@@ -69,3 +70,11 @@ def needs(service: Service) -> Mapping[Need, float]:
     if release.phase is Phase.CHECKS:
         return {Need.ROUTING: CALM, Need.BLUE: CALM, Need.GREEN: CALM, Need.MEASUREMENT: CALM}
     return {Need.ROUTING: 0.0, Need.BLUE: 0.0, Need.GREEN: 0.0, Need.MEASUREMENT: QUICK}
+
+
+def _clearing(service: Service, now: float) -> bool:
+    """A candidate was taken back a moment ago, and drains."""
+    last = service.release
+    if last is None or last.phase is not Phase.ROLLED_BACK or last.ended is None:
+        return False
+    return now < last.ended + last.plan.drain + CALM

@@ -9,7 +9,7 @@ from greenroom.domain.model import Colour, EnvironmentStatus, Health
 from greenroom.domain.observation import Seen
 from greenroom.domain.phases import Phase, Status
 from greenroom.domain.release import Deployed, Release, Service
-from greenroom.domain.routes import Scene, drift
+from greenroom.domain.routes import Scene, drift, expected
 
 STUCK_AFTER = 60.0
 """Seconds of not seeing what must be seen, or of a way back that does not end, after which a release is stuck."""
@@ -75,7 +75,9 @@ def route_of(service: Service, seen: Seen | None, now: float) -> str:
         return "in_sync"
     if service.down and not routing.running:
         return "in_sync"
-    return "in_sync" if routing.settled and _arrives(service, seen) else "unknown"
+    allowed = expected(service)
+    served = routing.running and routing.told is not None and routing.live is not None and _arrives(service, seen)
+    return "in_sync" if served and (not allowed or routing.live in allowed) else "unknown"
 
 
 def _arrives(service: Service, seen: Seen) -> bool:

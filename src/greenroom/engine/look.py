@@ -58,7 +58,7 @@ class Looker:
             self._release, self._history = release, History()
             self._watcher.reset()
             self.forget()
-        wanted = needs(service)
+        wanted = needs(service, now)
         calls = {n: call for n in wanted if (call := _call(n, service, adapters)) is not None}
         stale = {need: call for need, call in calls.items() if not self._fresh(need, wanted[need])}
         self.partly = len(stale) < len(calls)

@@ -166,7 +166,7 @@ class Reconciler:
             adapters = self._adapters_for(self.service)
             seen = self._looker.see(self.service, adapters, self._journal.now())
         except GreenroomError as error:
-            seen = Seen(unseen=dict.fromkeys(needs(self.service), explain(error)))
+            seen = Seen(unseen=dict.fromkeys(needs(self.service, self._journal.now()), explain(error)))
         self.seen = seen
         self.decision = self._deciding(self.service, seen, self._journal.now())
         return adapters
@@ -187,7 +187,7 @@ class Reconciler:
         return None
 
     def _patience(self, until: float | None) -> float:
-        quickest = min(needs(self.service).values(), default=SLOWEST)
+        quickest = min(needs(self.service, self._journal.now()).values(), default=SLOWEST)
         pause = min(max(quickest, 0.2), SLOWEST)
         if until is not None:
             pause = min(pause, until - self._journal.now())
