@@ -75,7 +75,14 @@ class Lives(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.stage.run(seconds)
 
-    @rule(boundary=st.integers(0, 12), fault=st.sampled_from([*Fault]))
+    @rule(seconds=st.sampled_from([0.2, 1.0, 5.0]))
+    def second_thoughts(self, seconds: float) -> None:
+        """A release that went well is taken back by hand."""
+        self.a_release_goes_well()
+        self.stage.request("rollback")
+        self.stage.run(seconds)
+
+    @rule(boundary=st.one_of(st.integers(0, 12), st.integers(12, 150)), fault=st.sampled_from([*Fault]))
     def something_goes_wrong(self, boundary: int, fault: Fault) -> None:
         faults = self.stage.faults
         faults.plan[len(faults.boundaries) + boundary] = fault

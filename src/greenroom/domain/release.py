@@ -152,6 +152,8 @@ class Service:
     retired: frozenset[str] = frozenset()
     left: Mapping[Colour, float] = field(default_factory=dict)
     """When traffic was last seen to be off a colour, since when it drains."""
+    told: float = 0.0
+    """When the router was last told anything, since when what it then left drains."""
 
     @property
     def running(self) -> Release | None:

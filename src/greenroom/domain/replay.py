@@ -27,6 +27,8 @@ def fold(service: Service, entry: Entry) -> Service:
         case Started() as record:
             return _attempted(state, record.key, None, "", entry.at)
         case Finished() as record:
+            if record.verb == "route" and record.outcome in (Outcome.DONE, Outcome.UNCERTAIN):
+                state = replace(state, told=entry.at)
             return _attempted(state, record.key, record.outcome, record.detail, entry.at)
 
 

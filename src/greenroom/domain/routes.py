@@ -167,7 +167,8 @@ def maintain(scene: Scene, deployed: Deployed, role: Role) -> Decision | None:
     if status.release != deployed.release or not status.members or status.role not in (None, role):
         return Do(Apply(colour, deployed.spec(role)), f"run {deployed.version} on {colour} ({role})")
     told = scene.told.backend(colour).endpoints if scene.told else ()
-    if status.leftovers and status.ready and scene.settled and not set(status.leftovers) & set(told):
+    free = scene.settled and not set(status.leftovers) & set(told)
+    if status.leftovers and status.ready and free and scene.now >= scene.service.told + deployed.plan.drain:
         return Do(Apply(colour, deployed.spec(role, sweep=True)), f"end what an earlier supervisor left on {colour}")
     return None
 
