@@ -18,6 +18,8 @@ from typing import Any, Protocol
 
 RESULTS = Path(".test-results")
 SECOND_CHANCES = 8
+WORKERS = "-n2"  # the real tests wait more than they work: two at a time on two cores
+SLOWEST = ("--durations=8", "--durations-min=5")
 BROKEN = (2, 3, 4)  # pytest: interrupted, internal error, usage error
 
 
@@ -105,8 +107,8 @@ def second_chances(tally: Tally, candidates: list[str], pytest: Pytest = pytest)
 def main() -> int:
     began = time.monotonic()
     tally = Tally()
-    run(tally, "pure", "-m", "not real and not soak", "-n2")
-    real = run(tally, "real", "-m", "real and not soak", "-n2", "--dist=loadgroup")
+    run(tally, "pure", "-m", "not real and not soak", WORKERS, *SLOWEST)
+    real = run(tally, "real", "-m", "real and not soak", WORKERS, "--dist=loadgroup", *SLOWEST)
     second_chances(tally, failures(real))
     print()
     for nodeid in tally.flaky:
