@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from tests.system.house import House, house
 
 
@@ -15,5 +16,3 @@ def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         made.deployed()
         made.begin()
         yield made
-
-

@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -43,6 +42,7 @@ environment:
     worker:
       command: python3 worker.py
       runs: active
+      health: {{timeout: 20s}}
   env: {{SHOP_DATA: "", KIT: "{folder}"}}
 router:
   type: envoy
@@ -277,6 +277,10 @@ class Typed(Command):
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
+    def output(self) -> str:
+        """What it has said so far."""
+        return self._out.read_text(errors="replace")
+
 
 @contextlib.contextmanager
 def house(folder: Path, **given: Any) -> Iterator[House]:
@@ -304,6 +308,3 @@ def _has(pid: int, *words: str) -> bool:
         text = Path(f"/proc/{pid}/cmdline").read_bytes() + b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
         return all(any(part.startswith(word.encode()) for part in text.split(b"\0")) for word in words)
     return False
-
-
-PYTHON = sys.executable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+
 from greenroom.domain.phases import Phase
 from tests.system.house import House, lost
 
