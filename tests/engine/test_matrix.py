@@ -37,6 +37,8 @@ def boundaries(play: Play, lag: float) -> list[str]:
     release = stage.service.release
     assert release is not None
     assert (release.phase, stage.serves()) == (play.end, play.live), stage.story()
+    outage = stage.world.lost / stage.world.rate
+    assert outage <= play.outage + (lag if play.outage else 0.0) + 0.01, f"{outage:.2f} s\n{stage.story()}"
     return list(stage.faults.boundaries)
 
 

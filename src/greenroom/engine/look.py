@@ -51,8 +51,8 @@ class Looker:
         self._facts.clear()
         self._glance += 1
 
-    def see(self, service: Service, adapters: Adapters, now: float) -> Seen:
-        """Every needed fact, none older than `needs` allows. `now`: on the journal's clock."""
+    def see(self, service: Service, adapters: Adapters, now: float, *, at_most: float = 60.0) -> Seen:
+        """Every needed fact, none older than `needs` and `at_most` allow. `now`: on the journal's clock."""
         release = service.running.id if service.running else ""
         if release != self._release:
             self._release, self._history = release, History()
@@ -60,7 +60,7 @@ class Looker:
             self.forget()
         wanted = needs(service, now)
         calls = {n: call for n in wanted if (call := _call(n, service, adapters)) is not None}
-        stale = {need: call for need, call in calls.items() if not self._fresh(need, wanted[need])}
+        stale = {need: call for need, call in calls.items() if not self._fresh(need, min(wanted[need], at_most))}
         self.partly = len(stale) < len(calls)
         self._refresh(stale)
         watched: Mapping[str, Watched] = {}

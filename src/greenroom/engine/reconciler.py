@@ -15,7 +15,7 @@ from typing import assert_never
 from greenroom.domain.actions import Action, Ask, Decision, Do, Move, Note, Wait
 from greenroom.domain.decide import decide
 from greenroom.domain.model import Finding, Verdict
-from greenroom.domain.observation import Seen, needs
+from greenroom.domain.observation import QUICK, Seen, needs
 from greenroom.domain.phases import Status
 from greenroom.domain.records import Entry, Finished, Judged, Outcome, Record, Requested, Started
 from greenroom.domain.release import Service
@@ -39,6 +39,9 @@ REMIND = 60.0
 
 QUICKEST, SLOWEST = 0.05, 2.0
 """Seconds between two looks."""
+
+FOLLOWED = 15.0
+"""Seconds after an act for which its effects are looked for as often as they can be."""
 
 CIRCLES = 5
 """Times a minute that the same may be done to the world without a pause."""
@@ -84,6 +87,7 @@ class Reconciler:
         self._acts: dict[tuple[str, str], list[float]] = {}
         self._scope: tuple[object, ...] = ()
         self._last_written: tuple[Record, float] | None = None
+        self._acted = float("-inf")
         self._trouble = 0
         self._complaint = ""
 
@@ -164,7 +168,7 @@ class Reconciler:
         adapters: Adapters | None = None
         try:
             adapters = self._adapters_for(self.service)
-            seen = self._looker.see(self.service, adapters, self._journal.now())
+            seen = self._looker.see(self.service, adapters, self._journal.now(), at_most=self._pace())
         except GreenroomError as error:
             seen = Seen(unseen=dict.fromkeys(needs(self.service, self._journal.now()), explain(error)))
         self.seen = seen
@@ -192,6 +196,10 @@ class Reconciler:
         if until is not None:
             pause = min(pause, until - self._journal.now())
         return max(pause, QUICKEST)
+
+    def _pace(self) -> float:
+        """Seconds between two looks: while the world follows what was done to it, not as many as in calm."""
+        return QUICK if self._clock.now() < self._acted + FOLLOWED else SLOWEST
 
     def _troubled(self, complaint: str) -> float:
         if complaint != self._complaint:
@@ -248,6 +256,7 @@ class Reconciler:
         self._acts.setdefault(name, []).append(now)
         result = perform(action, key, self.service, adapters)
         self._looker.forget()
+        self._acted = now
         self._series[name] = self._result(action, key, result, series, lease)
         return 0.0
 
