@@ -56,6 +56,9 @@ class Command:
 
 def ways_out(release: Release) -> str:
     """What a person may type while this release runs."""
+    back = {Phase.ABORTING: "abort", Phase.ROLLING_BACK: "rollback"}.get(release.phase)
+    if back:
+        return f"`greenroom {back}` (follow it)"
     verbs = sorted(release.row.commands - {"pause" if release.paused is not None else "resume"})
     typed = [f"`greenroom {verb}`" for verb in verbs]
     return ", ".join([f"`greenroom deploy {release.version}` (follow it)", *typed])
@@ -131,6 +134,8 @@ def _steer(service: Service, command: Command) -> Answer:
             else "`greenroom status` shows what is"
         )
         return Not(text, hint)
+    if verb == "abort" and release.phase is Phase.ABORTING:
+        return Already(f"{release.id} is aborting already; following it", release.id)
     if verb not in release.row.commands:
         hint = f"ways out: {ways_out(release)}"
         if verb == "abort" and "rollback" in release.row.commands:
@@ -161,7 +166,8 @@ def _rollback(service: Service, command: Command, now: float) -> Answer:
         return _ask(command, last)
     if service.active is None:
         return Not("nothing is live", "`greenroom deploy VERSION` releases a version")
-    before = [r.version for r in (*service.past, *([last] if last else [])) if r.version != service.active.version]
+    ended = (*service.past, *([last] if last else ()))
+    before = [r.version for r in ended if r.phase is Phase.SUCCEEDED and r.version != service.active.version]
     version = before[-1] if before else "VERSION"
     hint = f"`greenroom deploy {version}` releases an earlier version again"
     return Not("there is no warm version to go back to in an instant", hint)

@@ -96,6 +96,7 @@ def arrows() -> tuple[tuple[Phase, Phase, str], ...]:
     moves.append((Phase.SHIFT, Phase.FAILED, "failure, and no baseline"))
     moves.append((Phase.BAKE, Phase.FAILED, "failure, and no baseline"))
     moves.append((Phase.SUCCEEDED, Phase.ROLLING_BACK, "rollback"))
+    moves.append((Phase.ROLLING_BACK, Phase.FAILED, "the route was accepted as it is"))
     return tuple(moves)
 
 
