@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from greenroom import __version__
 from greenroom.domain.assess import History, quantile
 from greenroom.domain.model import Colour
 from greenroom.domain.observation import Seen
@@ -70,6 +71,7 @@ class Resident:
         self.end, self.poked = threading.Event(), threading.Event()
         self.parent = os.getppid()
         self.journal_file = installed.state / "journal.db"
+        self.journal_mark = _mark(self.journal_file)
         self.desk = Desk(installed.state, {"status": self.status, "poke": self.poke})
 
     def run(self) -> None:
@@ -84,8 +86,8 @@ class Resident:
                 self._pause(self.reconciler.step())
                 if os.getppid() != self.parent:
                     self._orphaned()
-                if not self.journal_file.exists():
-                    log.error("%s is gone; nothing can be decided without it", self.journal_file)
+                if _mark(self.journal_file) != self.journal_mark:
+                    log.error("%s is gone, or another one; what stands there is for a new engine", self.journal_file)
                     self.end.set()
         finally:
             self.end.set()
@@ -120,21 +122,35 @@ class Resident:
 
     def poke(self) -> dict[str, Any]:
         self.poked.set()
-        return {"pid": os.getpid()}
+        return {"pid": os.getpid(), "version": __version__}
 
     def status(self) -> dict[str, Any]:
         """The status document, with the route read at this moment, and the rates of the last seconds."""
         service, seen, now = self.reconciler.service, self.reconciler.seen, self.installed.journal.now()
         problems: list[str] = []
         seen = self._route_now(service, seen, problems)
+        journal = self._journal(problems)
         lock = self._lock(service)
         document = status_document(self.installed.name, service, seen, now, lock=lock, problems=problems)
         decision = self.reconciler.decision
         return {
             "status": document,
+            "journal": journal,
             "rates": rates(seen.history) if seen else None,
             "engine": {"pid": os.getpid(), "doing": decision.why if decision else "starting"},
         }
+
+    def _journal(self, problems: list[str]) -> str:
+        """`ok`, `unreadable` or `unwritable`: what is live is still known here, but nothing can be decided any more."""
+        try:
+            self.installed.journal.read(self.reconciler.service.seq)
+        except JournalError as error:
+            problems.append(f"{error.message} {error.hint}".strip())
+            return "unreadable"
+        if (unusable := self.reconciler.unusable) is None:
+            return "ok"
+        problems.append(f"{unusable.message} {unusable.hint}".strip())
+        return "unwritable"
 
     def _lock(self, service: Service) -> dict[str, Any] | None:
         try:
@@ -212,6 +228,15 @@ def rates(history: History, seconds: float = 5.0) -> dict[str, Any] | None:
             "p99_ms": quantile(figures, 0.99),
         }
     return found
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    """Which file it is: another one of the same name has another mark."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
 
 
 def main(argv: list[str]) -> int:

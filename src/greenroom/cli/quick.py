@@ -91,7 +91,7 @@ def merged(told: Mapping[str, Any], problems: Sequence[str] = ()) -> dict[str, A
         "problems": [*(status.get("problems") or ()), *problems],
         "rates": told.get("rates"),
         "engine": told.get("engine"),
-        "journal": "ok",
+        "journal": told.get("journal", "ok"),
     }
 
 

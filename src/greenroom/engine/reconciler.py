@@ -90,6 +90,8 @@ class Reconciler:
         self._acted = float("-inf")
         self._trouble = 0
         self._complaint = ""
+        self.unusable: JournalError | None = None
+        """Why the journal could not be used in the last turn."""
 
     # --- one turn ---------------------------------------------------------------------------------------------
 
@@ -103,12 +105,13 @@ class Reconciler:
         except Conflict:
             return 0.0
         except JournalError as error:
+            self.unusable = error
             return self._troubled(f"the journal: {explain(error)}")
         except Exception as error:
             if explain(error) != self._complaint:
                 log.exception("%s: an error that nobody foresaw; nothing is done until it is gone", self.name)
             return self._troubled(explain(error))
-        self._trouble, self._complaint = 0, ""
+        self._trouble, self._complaint, self.unusable = 0, "", None
         return pause
 
     def _turn(self) -> float:
