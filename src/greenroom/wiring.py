@@ -19,12 +19,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greenroom import enquiry
+from greenroom import __version__, enquiry
 from greenroom.adapters.journals.machine import owner
 from greenroom.adapters.journals.sqlite import SqliteJournal
 from greenroom.control import Accepted, ControlPlane
 from greenroom.domain.commands import Command, next_release
 from greenroom.domain.release import Service
+from greenroom.domain.template import conceal
 from greenroom.engine.world import Adapters
 from greenroom.errors import GreenroomError, Unobservable
 from greenroom.ports import Notifier, Owner, Place, Program
@@ -84,6 +85,16 @@ class Installed:
         from greenroom.adapters.vault import FileVault
 
         return FileVault(self.state / "secrets")
+
+    @cached_property
+    def _secrets(self) -> list[Mapping[str, str]]:
+        return self.vault.every()
+
+    def conceal(self, text: str) -> str:
+        """Without the values of `${NAME}`: what an application wrote may hold them."""
+        for values in self._secrets:
+            text = conceal(text, values)
+        return text
 
     @cached_property
     def place(self) -> Place:
@@ -168,7 +179,7 @@ class Installed:
             name="engine",
             command=command,
             directory=self.state,
-            environment={"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)} if not _installed() else {},
+            environment={"PYTHONPATH": str(Path(__file__).parents[1]), "GREENROOM_ENGINE": __version__},
             output=self.state / "logs" / "engine.log",
             stop_timeout=15.0,
             keep=True,
@@ -176,7 +187,8 @@ class Installed:
 
     def ensure_engine(self) -> None:
         """Somebody is awake: the resident engine runs under the supervisor, and looks at the journal now."""
-        if enquiry.ask(self.state, "poke", timeout=0.3) is None:
+        answer = enquiry.ask(self.state, "poke", timeout=0.3)
+        if answer is None or answer.get("version") != __version__:  # an older engine gives way to ours
             (self.state / "logs").mkdir(parents=True, exist_ok=True)
             self.supervisor.apply(self.engine_program())
             enquiry.ask(self.state, "poke", timeout=0.3)
@@ -207,6 +219,7 @@ class Installed:
     def problems(self) -> list[str]:
         """What is wrong with the file's parts on this machine, before anything is touched."""
         from greenroom import plugins
+        from greenroom.config.source import placed, read
 
         loaded = self.loaded
         assert loaded is not None
@@ -215,16 +228,13 @@ class Installed:
         for kind, section in (("environment", sections.environment), ("router", sections.router)):
             examine = getattr(plugins.find(kind, section.type), "problems", None)
             if examine is not None:
-                found += [f"{kind}: {problem}" for problem in examine(section.settings, self.place)]
-        return found
+                told = examine(section.settings, self.place)
+                found += [problem if problem.startswith(f"{kind}.") else f"{kind}: {problem}" for problem in told]
+        source = read(self.file) if found else None
+        return [placed(source, problem) for problem in found] if source else []
 
     def next_release(self) -> str:
         return next_release(self.control.state())
-
-
-def _installed() -> bool:
-    """The engine's interpreter finds Greenroom by itself."""
-    return "site-packages" in __file__ or any("__editable__" in name for name in sys.modules)
 
 
 def _make(kind: str, section: Section, place: Place) -> Any:

@@ -254,7 +254,7 @@ def test_problems_are_seen_before_anything_is_touched(made: Kit) -> None:
     prepared = made.definition(web={"command": "venv/bin/shop"}, prepare=["python3 -m venv venv"])
     assert problems(of_definition(prepared, {}), made.place) == []
     elsewhere = of_definition(made.definition(source="not-there"), {})
-    assert "not-there; create it" in problems(elsewhere, made.place)[0]
+    assert "not-there is not a folder; create it" in problems(elsewhere, made.place)[0]
     assert not made.state.exists()
 
 

@@ -88,3 +88,12 @@ def test_a_release_is_a_name_and_not_a_path(folder: Path, release: str) -> None:
         with pytest.raises(Permanent, match="cannot be the name"):
             act()
     assert not folder.exists()
+
+
+def test_every_value_can_be_asked_for_and_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    vault = FileVault(tmp_path / "secrets")
+    assert vault.every() == []
+    vault.pin("r-1", {"A": "one"})
+    vault.pin("r-2", {"A": "two"})
+    (tmp_path / "secrets" / "r-3.json").write_text("[")
+    assert vault.every() == [{"A": "one"}, {"A": "two"}]

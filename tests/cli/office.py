@@ -100,6 +100,9 @@ class Office:
     def problems(self) -> list[str]:
         return self.preflight
 
+    def conceal(self, text: str) -> str:
+        return text.replace("hunter2", "${PASSWORD}")
+
     # --- the world behind it
 
     def enquire(self, _state: Path) -> dict[str, Any] | None:

@@ -168,7 +168,7 @@ def test_rollback_and_abort_by_hand_are_what_was_asked_for(office: Office) -> No
     assert back.out.splitlines()[-1] == "2 was rolled back by ann@shop (too slow). 1 is live on blue."
     again = office.type("rollback")
     assert again.code == 4
-    assert "`greenroom deploy 2` releases an earlier version again" in again.err
+    assert "`greenroom deploy VERSION` releases an earlier version again" in again.err  # 2 was not good
     office.world.behaviours["3"] = Behaviour(healthy_after=None)
     office.type("deploy", "3", "--detach")
     office.sleep(1.0)
@@ -279,6 +279,9 @@ def test_history_show_and_logs(office: Office) -> None:
     logs = office.type("logs", "--lines", "2")
     assert (logs.code, logs.out.splitlines()[1:]) == (0, ["  two", "  \ufffd"])
     assert office.type("logs", "blue").code == 4
+    (office.state / "logs" / "green" / "web-1.log").write_text("the password is hunter2\n")
+    assert office.type("logs", "green").out.splitlines()[1:] == ["  the password is ${PASSWORD}"]
+    assert "hunter2" not in office.type("logs", "green", "--json").out
     assert office.type("logs", "purple").code == 2
 
 

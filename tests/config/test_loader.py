@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenroom.config.loader import Loaded, from_document, load
-from greenroom.config.source import locate, parse
+from greenroom.config.source import locate, parse, placed
 from greenroom.domain.plan import Plan, Rule, Step
 from greenroom.errors import UsageError
 
@@ -378,3 +378,18 @@ def test_a_relative_path_is_shown_as_it_is(tmp_path: Path, monkeypatch: pytest.M
     Path("greenroom.yaml").write_text("service: shop\n")
     with pytest.raises(UsageError, match=r"^greenroom.yaml: environment: is missing"):
         load(Path("greenroom.yaml"), os.environ)
+
+
+@pytest.mark.parametrize(
+    ("problem", "shown"),
+    [
+        ("router.listen: 127.0.0.1:8080 is taken", "greenroom.yaml:5: router.listen: 127.0.0.1:8080 is taken"),
+        ("router.listen[1].tls: no key", "greenroom.yaml:5: router.listen[1].tls: no key"),
+        ("environment.processes.web.command: no", "greenroom.yaml:4: environment.processes.web.command: no"),
+        ("environment: no room", "greenroom.yaml:2: environment: no room"),
+        ("there is no envoy: install it", "there is no envoy: install it"),
+        ("127.0.0.1:8080 is taken", "127.0.0.1:8080 is taken"),
+    ],
+)
+def test_a_problem_of_this_machine_is_told_with_its_place_in_the_file(problem: str, shown: str) -> None:
+    assert placed(parse(SMALL, Path("greenroom.yaml")), problem) == shown

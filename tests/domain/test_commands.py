@@ -60,6 +60,17 @@ def test_abort_before_and_rollback_after_the_traffic_moved() -> None:
     assert isinstance(ask(after, "rollback"), Allowed)
 
 
+@pytest.mark.parametrize(("verb", "phase"), [("abort", Phase.ABORTING), ("rollback", Phase.ROLLING_BACK)])
+def test_a_release_that_goes_back_is_followed_by_the_verb_that_is_named(verb: str, phase: Phase) -> None:
+    story = Story().succeed("1").deploy("2").move(Phase.START)
+    story.move(*([Phase.CHECKS, Phase.SHIFT] if phase is Phase.ROLLING_BACK else []), phase)
+    answer = refused(ask(story, "deploy", version="2"), 5)
+    assert answer.hint == f"ways out: `greenroom {verb}` (follow it)"
+    there = ask(story, verb)
+    assert isinstance(there, Already)
+    assert there.release == "r-0002"
+
+
 def test_rollback_needs_a_warm_version() -> None:
     story = Story().succeed("1").succeed("2", keep_warm=100.0)
     assert isinstance(ask(story, "rollback"), Allowed)

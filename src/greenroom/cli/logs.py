@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -77,15 +78,20 @@ def logs(context: Context, what: str, process: str, lines: int, *, follow: bool)
                 "service": installed.name,
                 "colour": colour,
                 "logs": [
-                    {"process": x.process, "replica": x.replica, "file": str(x.path), "lines": tail(x.path, lines)}
+                    {
+                        "process": x.process,
+                        "replica": x.replica,
+                        "file": str(x.path),
+                        "lines": [installed.conceal(line) for line in tail(x.path, lines)],
+                    }
                     for x in found
                 ],
             }
         )
         return 0
-    _print(context, found, lines)
+    _print(context, found, lines, installed.conceal)
     if follow:
-        Following(found, context.tools.clock, context.stream).run()
+        Following(found, context.tools.clock, context.stream, installed.conceal).run()
     return 0
 
 
@@ -125,19 +131,21 @@ def _prepared(installed: Installation, release: Release | None, process: str) ->
     return [Log("prepare", path)] if path.exists() else []
 
 
-def _print(context: Context, found: list[Log], lines: int) -> None:
+def _print(context: Context, found: list[Log], lines: int, conceal: Callable[[str], str]) -> None:
     for log in found:
         written = tail(log.path, lines)
         context.say(f"{log.name}  ({log.path})", "bold")
         for line in written or ["(nothing)"]:
-            print(f"  {plain(line)}", file=context.stream)
+            print(f"  {plain(conceal(line))}", file=context.stream)
 
 
 class Following:
     """New lines of all files, as they are written, until Ctrl-C. A file that was emptied or replaced is read anew."""
 
-    def __init__(self, found: list[Log], clock: Clock, stream: TextIO) -> None:
-        self._logs, self._clock, self._stream = found, clock, stream
+    def __init__(
+        self, found: list[Log], clock: Clock, stream: TextIO, conceal: Callable[[str], str] = lambda line: line
+    ) -> None:
+        self._logs, self._clock, self._stream, self._conceal = found, clock, stream, conceal
         self._places = {log.path: _place(log.path) for log in found}
         self._wide = max(len(log.name) for log in found)
 
@@ -145,7 +153,7 @@ class Following:
         while True:
             for log in self._logs:
                 for line in self.fresh(log):
-                    print(f"{log.name:<{self._wide}}  {plain(line)}", file=self._stream, flush=True)
+                    print(f"{log.name:<{self._wide}}  {plain(self._conceal(line))}", file=self._stream, flush=True)
             self._clock.sleep(0.25)
 
     def fresh(self, log: Log) -> list[str]:

@@ -19,7 +19,7 @@ _ALARMING = {"stuck", "failed", "rolling_back"}
 def exit_code(status: Doc) -> int:
     """6: drifted, stuck, or the truth cannot be seen; 7: waiting for a person; 0 otherwise."""
     release = status.get("release") or {}
-    if status.get("journal", "ok") == "unreadable" or status.get("route") == "drifted":
+    if status.get("journal", "ok") in ("unreadable", "unwritable") or status.get("route") == "drifted":
         return 6
     if release.get("status") == "stuck" or (status.get("route") == "unknown" and not _nothing(status)):
         return 6
@@ -218,9 +218,10 @@ def _way_on(status: Doc) -> str:
     if release.get("status") in ("paused", "waiting_approval"):
         return ""  # its sentence says how to go on
     if release.get("ended") is None and release:
-        follow = f"`greenroom deploy {release['version']}` follows it"
+        back = {"aborting": "abort", "rolling_back": "rollback"}.get(release.get("stage", ""))
+        if back:
+            return f"`greenroom {back}` follows it"
         exposed = release.get("stage") in ("shift", "bake")
-        going = release.get("stage") in ("aborting", "rolling_back")
-        end = "" if going else ", `greenroom rollback` takes it back" if exposed else ", `greenroom abort` ends it"
-        return follow + end
+        end = "`greenroom rollback` takes it back" if exposed else "`greenroom abort` ends it"
+        return f"`greenroom deploy {release['version']}` follows it, {end}"
     return "`greenroom deploy VERSION` releases the first version" if _nothing(status) else ""

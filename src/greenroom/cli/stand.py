@@ -42,7 +42,7 @@ def until_up(context: Context, installed: Installation, text: str = "") -> int:
         f"{active['version']} is live on {active['colour']}, in sync." if active else "The route is in sync."
     )
     running = release is not None and release["ended"] is None
-    hint = f"{release['id']} goes on: `greenroom deploy {release['version']}` follows it" if running else ""
+    hint = f"{release['id']} goes on: `greenroom status` tells how" if running else ""
     return context.result(0, text, hint=hint)
 
 

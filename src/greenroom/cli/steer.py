@@ -120,5 +120,5 @@ def _output(installed: Installation, release: Release) -> list[str]:
             continue
         known.append(bare)
         lines += ["", f"The last lines of {log.name} on {release.colour} ({log.path}):"]
-        lines += [f"  | {plain(line)}" for line in written]
+        lines += [f"  | {plain(installed.conceal(line))}" for line in written]
     return [*lines, ""] if lines else []

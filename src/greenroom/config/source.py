@@ -15,6 +15,7 @@ from greenroom.errors import UsageError
 
 LIMIT = 256 * 1024
 """Bytes of a file. The longest that makes sense has a few thousand."""
+_KEYED = re.compile(r"(?P<keys>[\w-]+(?:\.[\w-]+|\[\d+\])*):(?=\s)")
 SERVICE = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
@@ -39,6 +40,15 @@ class Source:
         line = self.line(keys)
         start = f"{show_path(self.path)}:{line}" if line else show_path(self.path)
         return f"{start}: {dotted(keys)}" if keys else start
+
+
+def placed(source: Source, problem: str) -> str:
+    """A problem that begins with its key (`router.listen[1]: …`), with file and line; any other as it is."""
+    match = _KEYED.match(problem)
+    if match is None or match["keys"].split(".")[0].split("[")[0] not in source.document:
+        return problem
+    keys = tuple(int(word) if word.isdecimal() else word for word in re.split(r"[.\[\]]+", match["keys"]) if word)
+    return f"{source.place(keys)}: {problem[match.end() :].lstrip()}"
 
 
 def show_path(path: Path) -> str:

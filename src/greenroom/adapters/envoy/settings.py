@@ -154,4 +154,11 @@ class EnvoySettings(_Model):
     @property
     def listeners(self) -> tuple[Listen, ...]:
         """The public ones, then the test route's own."""
-        return self.listen + ((self.test_route.listen,) if self.test_route.listen else ())
+        return tuple(self.by_key.values())
+
+    @property
+    def by_key(self) -> dict[str, Listen]:
+        """The same, by where they stand in the file."""
+        several = len(self.listen) > 1
+        found = {f"router.listen[{n}]" if several else "router.listen": listen for n, listen in enumerate(self.listen)}
+        return found | ({"router.test_route.listen": self.test_route.listen} if self.test_route.listen else {})

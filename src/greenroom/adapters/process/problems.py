@@ -16,11 +16,11 @@ def problems(settings: EnvironmentSettings, place: Place) -> list[str]:
     """One sentence each, with the way out. What `prepare` may create is not missed."""
     source, state = place.file.absolute().parent / settings.source, place.state.absolute()
     if not source.is_dir():
-        return [f"environment.source is not a folder: {source}; create it, or name the folder with the program"]
+        return [f"environment.source: {source} is not a folder; create it, or name the folder with the program"]
     if state == source or state in source.parents:
-        return [f"environment.source is inside Greenroom's own folder {state}; name another folder"]
+        return [f"environment.source: is inside Greenroom's own folder {state}; name another folder"]
     if not os.access(source, os.R_OK | os.X_OK):
-        return [f"environment.source cannot be read: {source}; give yourself the permission"]
+        return [f"environment.source: {source} cannot be read; give yourself the permission"]
     found = []
     for name, process in settings.processes.items():
         where = f"environment.processes.{name}"

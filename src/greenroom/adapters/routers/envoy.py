@@ -249,12 +249,12 @@ class EnvoyRouter:
         """What would keep the router from working, each with its way out."""
         found = [binary.problem()]
         ours = str(Folder(place.state).bootstrap)
-        for listen in settings.listeners:
+        for key, listen in settings.by_key.items():
             trouble, holders = ports_in_use.problem(listen.host, listen.port)
             if trouble and not any(ours in holder.command for holder in holders):
-                found.append(trouble)
-            if listen.tls:
-                found.append(_certificate_problem(listen.tls, place.file.absolute().parent))
+                found.append(f"{key}: {trouble}")
+            if listen.tls and (trouble := _certificate_problem(listen.tls, place.file.absolute().parent)):
+                found.append(f"{key}.tls: {trouble}")
         return [text for text in found if text]
 
 

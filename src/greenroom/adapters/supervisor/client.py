@@ -235,7 +235,8 @@ class Supervisord:
             else:
                 seen, detail = (Life.RUNNING if current else Life.STARTING), ""
             if not detail and restarts and record:
-                detail = f"restarted {restarts} times" + (f", {record['ended']}" if record["ended"] else "")
+                often = "once" if restarts == 1 else f"{restarts} times"
+                detail = f"restarted {often}" + (f", {record['ended']}" if record["ended"] else "")
         else:
             seen = {STOPPING: Life.STOPPING, STOPPED: Life.STOPPED, EXITED: Life.STARTING}.get(state, Life.FAILED)
             detail = str(info["spawnerr"]) if seen is Life.FAILED else ""
