@@ -27,7 +27,7 @@ from greenroom.domain.commands import Command, next_release
 from greenroom.domain.release import Service
 from greenroom.domain.template import conceal
 from greenroom.engine.world import Adapters
-from greenroom.errors import GreenroomError, Unobservable
+from greenroom.errors import GreenroomError, PortError, Unobservable
 from greenroom.ports import Notifier, Owner, Place, Program
 
 if TYPE_CHECKING:
@@ -153,9 +153,16 @@ class Installed:
         plan = replace(loaded.plan, keep=keep)
         details = {"version": version, "plan": plan.document(), "definition": loaded.document, "file": str(self.file)}
         command = Command("deploy", self.by(), why, details)
-        accepted = self.control.ask(command, lambda release: self.vault.pin(release, loaded.secrets))
+        accepted = self.control.ask(command, lambda release: self._pin(release, loaded.secrets))
         self._wake(accepted)
         return accepted
+
+    def _pin(self, release: str, values: Mapping[str, str]) -> None:
+        try:
+            self.vault.pin(release, values)
+        except PortError as error:
+            hint = error.hint or "nothing was begun, the traffic is not affected: make room there, then try again"
+            raise Unobservable(error.message, hint=hint) from error
 
     def request(self, verb: str, why: str = "", **details: Any) -> Accepted:
         """Any other command that the engine carries out."""
