@@ -28,7 +28,8 @@ WINDOWS = (1.0, 5.0, 30.0)
 FLOOR = 0.01
 """Against a baseline without errors, a share of errors up to this is no difference."""
 
-_KEPT = 40.0
+_KEPT, _CLOSE = 40.0, 7.0
+"""Seconds for which samples are kept, and for which all of them are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,7 @@ class History:
         blue = _sum(last.blue, _difference(before.blue if before else Figures(), measurement.blue))
         green = _sum(last.green, _difference(before.green if before else Figures(), measurement.green))
         samples = (*self.samples, replace(measurement, blue=blue, green=green))
-        recent = tuple(s for s in samples[1:] if s.at >= measurement.at - _KEPT)
-        return History((samples[0], *recent), measurement)
+        return History((samples[0], *_thinned(samples[1:], measurement.at)), measurement)
 
     def window(self, colour: Colour, seconds: float | None = None) -> Figures:
         """What happened in the last `seconds` (None: since the base)."""
@@ -65,6 +65,16 @@ class History:
     @property
     def span(self) -> float:
         return self.samples[-1].at - self.samples[0].at if self.samples else 0.0
+
+
+def _thinned(samples: tuple[Measurement, ...], now: float) -> Iterable[Measurement]:
+    """All of the last seconds; before them one a second, which the long windows need no more of."""
+    second: float | None = None
+    for sample in samples:
+        if sample.at < now - _KEPT or (sample.at < now - _CLOSE and int(sample.at) == second):
+            continue
+        second = int(sample.at)
+        yield sample
 
 
 def _difference(before: Figures, after: Figures) -> Figures:
@@ -150,8 +160,9 @@ def judge(rules: Iterable[Rule], history: History, colour: Colour, baseline: Fig
     `baseline` is what the version before did in its own last window. WAIT: nothing wrong so far, or too little data.
     """
     scarce: list[str] = []
+    windows = {seconds: history.window(colour, seconds) for seconds in (*WINDOWS, None)}
+    whole = windows[None]
     for rule in rules:
-        whole = history.window(colour)
         if whole.requests < rule.min_requests:
             text = f"{rule.metric}: {whole.requests} of the {rule.min_requests} requests that a verdict needs"
             if final and rule.no_data == "fail":
@@ -160,7 +171,7 @@ def judge(rules: Iterable[Rule], history: History, colour: Colour, baseline: Fig
                 scarce.append(text)
             continue
         for limit in _limits(rule, baseline):
-            reason = _broken(limit, history, colour, final=final)
+            reason = _broken(limit, windows, history.span, final=final)
             if reason:
                 return Finding(Verdict.FAIL, reason)
     if not final:
@@ -168,14 +179,13 @@ def judge(rules: Iterable[Rule], history: History, colour: Colour, baseline: Fig
     return Finding(Verdict.WAIT, scarce[0]) if scarce else Finding(Verdict.PASS, "")
 
 
-def _broken(limit: _Limit, history: History, colour: Colour, *, final: bool) -> str:
-    for seconds in (*WINDOWS, None):
-        figures = history.window(colour, seconds)
+def _broken(limit: _Limit, windows: Mapping[float | None, Figures], span: float, *, final: bool) -> str:
+    for seconds, figures in windows.items():
         bad, total = limit.count(figures)
         if total < limit.rule.min_requests:
             continue
         if improbable(bad, total, limit.allowed) or (final and seconds is None and bad > limit.allowed * total):
-            over = "the whole bake" if seconds is None else f"the last {min(seconds, history.span):.3g} s"
+            over = "the whole bake" if seconds is None else f"the last {min(seconds, span):.3g} s"
             return f"{_figure(limit, figures, bad, total)} over {over} ({limit.text})"
     return ""
 
