@@ -147,6 +147,23 @@ def test_a_health_check_that_redirects_or_hangs_is_not_healthy_and_holds_nobody_
 
 
 @pytest.mark.real
+def test_one_late_answer_of_a_healthy_process_is_no_verdict_silence_is(made: Kit) -> None:
+    environment = made.open()
+    environment.apply(BLUE, made.spec("1", IDLE, web={"health": {"path": "/"}, "replicas": 1}), KEY)
+    ready(made, environment, BLUE, IDLE)
+    pid = made.supervisor.observe()["blue-web-1"].pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        status = environment.observe(BLUE)
+        assert "did not answer within" in status.members[0].detail
+        assert status.ready
+        made.wait(lambda: not environment.observe(BLUE).ready, "it stays silent")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    ready(made, environment, BLUE, IDLE)
+
+
+@pytest.mark.real
 def test_a_role_is_what_the_workers_do_and_not_what_is_written(made: Kit) -> None:
     """Killed between writing down and acting: the status makes the engine apply again."""
     environment, record = made.open(), made.state / "processes" / "blue.json"

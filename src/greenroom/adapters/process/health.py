@@ -23,6 +23,12 @@ Answer = str
 """Why it is not healthy; "" if it is."""
 
 
+class Late(str):
+    """An answer for the one that did not come in time: once is no verdict on a process that was healthy."""
+
+    __slots__ = ()
+
+
 def ask_all(probes: Mapping[str, Callable[[], Answer]], within: float) -> dict[str, Answer]:
     """Ask side by side. Who does not answer in time gets an answer from us; its thread is left to end by itself."""
     answers: dict[str, Answer] = {}
@@ -34,7 +40,7 @@ def ask_all(probes: Mapping[str, Callable[[], Answer]], within: float) -> dict[s
     end = time.monotonic() + within
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
-    return {name: answers.get(name, f"no answer within {within:g} s") for name in probes}
+    return {name: answers.get(name, Late(f"no answer within {within:g} s")) for name in probes}
 
 
 def _ask(name: str, probe: Callable[[], Answer], answers: dict[str, Answer]) -> None:
@@ -80,7 +86,7 @@ def http(port: int, path: str, status: int | None) -> Answer:
                     break
                 answer += piece
     except TimeoutError:
-        return f"{path} did not answer within {ANSWER_WITHIN:g} s"
+        return Late(f"{path} did not answer within {ANSWER_WITHIN:g} s")
     except OSError as error:
         return f"{path} cannot be asked: {error.strerror or error}"
     return _judge(answer, path, status)
@@ -121,7 +127,7 @@ def command(text: str, directory: Path, environment: Mapping[str, str], user: st
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        return f"the health command did not end within {COMMAND_WITHIN:g} s"
+        return Late(f"the health command did not end within {COMMAND_WITHIN:g} s")
     return f"the health command's exit status is {code}" if code else ""
 
 

@@ -16,6 +16,8 @@ from greenroom.ports import Life, Place, ProgramStatus
 
 STEADY = 1.0
 """Seconds that a process without a health check must have run to count as healthy."""
+PATIENCE = 3.0
+"""Seconds for which a process that was healthy may be late with its answers: a pause, a busy machine."""
 
 Staffed = Sequence[tuple[Slot, ProgramStatus]]
 
@@ -28,12 +30,14 @@ class Seen:
 
 
 class Inspection:
-    """Remembers, for as long as a process lives, that it was healthy once and that the port is its own."""
+    """Remembers, for as long as a process lives, that it was healthy once, that the port is its own, and since when its
+    answers have been late."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
         self._healthy: set[tuple[str, int]] = set()
         self._owners: set[tuple[str, int, int]] = set()
+        self._late: dict[tuple[str, int], float] = {}
 
     def look(self, cast: Cast, staffed: Staffed) -> Seen:
         running = [(slot, status) for slot, status in staffed if status.life is Life.RUNNING]
@@ -74,7 +78,7 @@ class Inspection:
         program = status.program
         answer = answers.get(program.name, status.detail or f"is {status.life}")
         me = (program.name, status.pid)
-        if not answer:
+        if self._patient(me, answer) or not answer:
             self._healthy.add(me)
             found = Health.HEALTHY
         elif status.life is Life.FAILED or status.restarts or me in self._healthy:
@@ -86,6 +90,14 @@ class Inspection:
         endpoint = Endpoint("127.0.0.1", program.port) if program.port else None
         routed = slot.process == cast.settings.routed
         return Member(slot.process, slot.replica, found, endpoint, routed, detail, status.restarts)
+
+    def _patient(self, me: tuple[str, int], answer: str) -> bool:
+        """It was healthy, and is late for the first moments only."""
+        if not isinstance(answer, health.Late):
+            self._late.pop(me, None)
+            return False
+        since = self._late.setdefault(me, time.monotonic())
+        return me in self._healthy and time.monotonic() - since < PATIENCE
 
     def _summary(self, cast: Cast, staffed: Staffed, members: tuple[Member, ...]) -> Seen:
         """The first that is not well stands for all, with the end of its output."""
