@@ -103,6 +103,10 @@ def test_init_writes_a_file_that_loads_and_overwrites_nothing(
     assert main(["init", "--file", str(file)]) == 4
     assert "there already" in capsys.readouterr().err
     assert file.read_text() == before
+    file.write_text("service: bookshop\n")
+    assert main(["init", "--systemd", "--file", str(file)]) == 0
+    assert "Found" not in capsys.readouterr().out
+    assert "Greenroom: bookshop" in (tmp_path / "greenroom-bookshop.service").read_text()
 
 
 def test_the_quick_way_imports_nothing_heavy(tmp_path: Path) -> None:

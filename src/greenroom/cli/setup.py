@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from greenroom.cli.context import Context
 from greenroom.errors import Refused, UsageError
+
+if TYPE_CHECKING:
+    from greenroom.config.starter import Found
 
 WORKFLOWS = {"github": Path(".github") / "workflows" / "release.yml", "gitlab": Path(".gitlab-ci.yml")}
 
@@ -18,12 +23,15 @@ WORKFLOWS = {"github": Path(".github") / "workflows" / "release.yml", "gitlab": 
 def init(context: Context, ci: str | None, *, systemd: bool) -> int:
     """Write what is missing; say what was found, and what to do next."""
     from greenroom.config import starter
+    from greenroom.config.source import locate
 
     file = context.file
     folder = file.absolute().parent
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder")
     found = starter.detect(folder)
+    if (ci or systemd) and file.exists():
+        found = replace(found, service=locate(file)[0])
     wanted: dict[Path, str] = {file: starter.starter(found)}
     if ci:
         workflow = starter.github if ci == "github" else starter.gitlab
@@ -47,13 +55,21 @@ def init(context: Context, ci: str | None, *, systemd: bool) -> int:
             }
         )
         return 0
-    context.say(f"Found {found.kind}. Written: {', '.join(map(str, written))}.")
+    _tell(context, found, written, there)
+    return 0
+
+
+def _tell(context: Context, found: Found, written: list[Path], there: list[Path]) -> None:
+    file, folder = context.file, context.file.absolute().parent
+    begun = f"Found {found.kind}. " if file in written else ""
+    context.say(f"{begun}Written: {', '.join(map(str, written))}.")
     if there:
         context.say(f"There already, and left as it is: {', '.join(map(str, there))}.")
     if (folder / ".git").exists() and ".greenroom" not in _read(folder / ".gitignore"):
         context.say("Add `.greenroom/` to .gitignore: the service's state on this machine is kept there.")
-    context.say(_next(file))
-    return 0
+    context.say(
+        _next(file) if file in written else "Their first lines say what they are for: read them, and adapt them."
+    )
 
 
 def _next(file: Path) -> str:

@@ -127,7 +127,9 @@ def _steer(service: Service, command: Command) -> Answer:
         return Already("nothing is paused")
     if release is None:
         last = service.release
-        text = f"nothing to {verb}: no release runs" + (f"; the last was {last.id} ({last.row.status})" if last else "")
+        text = f"nothing to {verb}: no release runs" + (
+            f"; the last was {last.id} ({str(last.row.status).replace('_', ' ')})" if last else ""
+        )
         hint = (
             "`greenroom rollback` goes back to the version before"
             if verb == "abort"

@@ -108,7 +108,7 @@ def _steps(
             f"start {version} on {colour}{_who(definition)}, healthy within {_span(plan.ready_within)}{untouched}",
         ),
         ("checks", f"ask {', '.join(plan.checks)}" if plan.checks else "none are asked for"),
-        ("shift", _shift(plan.steps, colour) if baseline else f"all traffic to {colour}, observed at the router"),
+        ("shift", _shift(plan.steps if baseline else plan.steps[-1:], colour)),
         ("bake", _bake(plan, has_way_back=baseline is not None)),
     ]
     if baseline is not None:
@@ -146,6 +146,8 @@ def _who(definition: Mapping[str, Any]) -> str:
 
 
 def _shift(steps: Sequence[Step], colour: Colour) -> str:
+    if len(steps) == 1:
+        return f"all traffic to {colour}, observed at the router"
     texts = []
     for step in steps:
         stays = " until somebody promotes" if step.approval else f" for {_span(step.hold)}" if step.hold else ""
