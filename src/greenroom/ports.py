@@ -76,7 +76,10 @@ class Environment(Protocol):
     def observe(self, colour: Colour) -> EnvironmentStatus: ...
 
     def apply(self, colour: Colour, spec: EnvironmentSpec, key: ActionKey) -> None:
-        """Run this, and only this, there. A changed role alone restarts nothing that serves."""
+        """Run this, and only this, there. A changed role alone restarts nothing that serves.
+
+        Refuses (`Permanent`), as `remove` does, a key whose epoch is older than the newest that it was told under.
+        """
 
     def remove(self, colour: Colour, key: ActionKey) -> None:
         """Stop all of it, gracefully; nothing if nothing runs."""

@@ -62,7 +62,6 @@ class FakeEnvironment:
 
     def __init__(self, world: FakeWorld) -> None:
         self.world = world
-        self.epoch = 0
 
     def observe(self, colour: Colour) -> EnvironmentStatus:
         world = self.world
@@ -107,9 +106,9 @@ class FakeEnvironment:
         self._sweep(colour)
 
     def _fence(self, key: ActionKey) -> None:
-        if key.epoch < self.epoch:
-            raise Permanent(f"the environment was told under epoch {self.epoch}; {key.epoch} is older")
-        self.epoch = key.epoch
+        if key.epoch < self.world.epoch:
+            raise Permanent(f"the environment was told under epoch {self.world.epoch}; {key.epoch} is older")
+        self.world.epoch = key.epoch
 
     def _sweep(self, colour: Colour) -> None:
         left = self.world.leftovers[colour]

@@ -99,6 +99,7 @@ class FakeWorld:
         self.groups: dict[Colour, Group | None] = dict.fromkeys(COLOURS)
         self.leftovers: dict[Colour, Group | None] = dict.fromkeys(COLOURS)
         self.ending: dict[Colour, list[Group]] = {c: [] for c in COLOURS}
+        self.epoch = 0
         self.plane = Plane()
         self.counted: dict[Colour, dict[str, float]] = {c: {"requests": 0.0, "errors": 0.0} for c in COLOURS}
         self.slow: dict[Colour, float] = dict.fromkeys(COLOURS, 8.0)

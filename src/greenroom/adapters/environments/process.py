@@ -86,7 +86,7 @@ class ProcessEnvironment:
                 f"the artefact of {spec.release} is gone: {spec.artefact}", hint="deploy that version again"
             )
         self._let_in(cast.settings, Path(spec.artefact))
-        with self._locked(colour):
+        with self._locked(colour, key):
             before, everything = self._record(colour), self.supervisor.observe()
             programs = _of(colour, everything)
             taken = {status.program.port for status in everything.values()}
@@ -107,7 +107,7 @@ class ProcessEnvironment:
                     self.supervisor.apply(cast.program(slot, name, port))
 
     def remove(self, colour: Colour, key: ActionKey) -> None:
-        with self._locked(colour):
+        with self._locked(colour, key):
             record, programs = self._record(colour), self._programs(colour)
             if record is not None and programs:
                 self._write(colour, _spec(record), removing=True)
@@ -193,15 +193,28 @@ class ProcessEnvironment:
             raise Temporary(f"{self._path(colour)} cannot be written: {error.strerror}") from None
 
     @contextlib.contextmanager
-    def _locked(self, colour: Colour) -> Iterator[None]:
+    def _locked(self, colour: Colour, key: ActionKey) -> Iterator[None]:
+        """One at a time, and nobody who acts under a lease that is over: he may have slept through a takeover."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = runfiles.try_lock(str(self.folder / f"{colour}.lock"))
         if lock is None:
             raise Temporary(f"somebody else is changing what {colour} runs", retry_after=0.2)
         try:
+            self._fence(key.epoch)
             yield
         finally:
             os.close(lock)
+
+    def _fence(self, epoch: int) -> None:
+        path = str(self.folder / "epoch")
+        newest = int((runfiles.read_json(path) or {"epoch": 0})["epoch"])
+        if epoch < newest:
+            raise Permanent(
+                f"the processes were changed under a newer lease ({newest}) than ours ({epoch})",
+                hint="another Greenroom is in charge now; this one has to stop",
+            )
+        if epoch > newest:
+            runfiles.write_json(path, {"epoch": epoch})
 
 
 def _spec(record: Mapping[str, Any]) -> EnvironmentSpec:

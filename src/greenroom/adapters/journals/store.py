@@ -40,7 +40,8 @@ CREATE TABLE lease (
     expires REAL NOT NULL
 );
 CREATE TABLE clock (boot TEXT PRIMARY KEY, anchor REAL NOT NULL);  -- seconds since 1970 when that boot began
-INSERT INTO lease VALUES (1, 0, NULL, '', 0, 0, 0);
+-- Epochs begin at the second in which the journal was made: one that replaces a lost journal is not taken for the past.
+INSERT INTO lease VALUES (1, CAST(strftime('%s', 'now') AS INTEGER), NULL, '', 0, 0, 0);
 """
 
 _FULL = {sqlite3.SQLITE_FULL}

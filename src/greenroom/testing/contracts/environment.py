@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import pytest
 
 from greenroom.domain.model import Colour, EnvironmentSpec, EnvironmentStatus, Health, Role
+from greenroom.errors import Permanent
 from greenroom.ports import ActionKey, Environment
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
@@ -216,6 +218,16 @@ class EnvironmentContract:
         again.apply(BLUE, bench.spec("1", ACTIVE), KEY)
         ready(bench, again, BLUE, ACTIVE)
         assert (len(bench.replicas(BLUE)), len(bench.workers())) == (2, 1)
+
+    def test_ft_51_who_acts_under_an_older_lease_is_refused(self, bench: EnvironmentBench) -> None:
+        leader, sleeper = bench.open(), bench.open()
+        leader.apply(BLUE, bench.spec("1", IDLE), replace(KEY, epoch=7))
+        with pytest.raises(Permanent):
+            sleeper.remove(BLUE, replace(KEY, epoch=6))
+        with pytest.raises(Permanent):
+            sleeper.apply(BLUE, bench.spec("1", ACTIVE), replace(KEY, epoch=6))
+        bench.wait(lambda: leader.observe(BLUE).ready, "the leader's replicas are ready")
+        assert leader.observe(BLUE).role is IDLE
 
 
 def ready(bench: EnvironmentBench, environment: Environment, colour: Colour, role: Role) -> EnvironmentStatus:
