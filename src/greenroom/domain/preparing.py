@@ -1,0 +1,111 @@
+"""Before any traffic moves: `build`, `start`, `checks`. The baseline is looked after meanwhile."""
+
+from __future__ import annotations
+
+from greenroom.domain.actions import Ask, Decision, Do, Make, Wait
+from greenroom.domain.assess import figures_document
+from greenroom.domain.model import Colour, Making, Role, Verdict
+from greenroom.domain.moves import SETTLE_WITHIN, back, failed, forward, unfit
+from greenroom.domain.observation import Need
+from greenroom.domain.release import Release, Service
+from greenroom.domain.routes import (
+    Scene,
+    active_role,
+    maintain,
+    refresh,
+    routing_spec,
+    tell,
+    vacate,
+)
+
+
+def build(scene: Scene, release: Release) -> Decision:
+    status = scene.seen.artefact
+    if step := _support(scene, release):
+        return step
+    if made := failed(scene, "make", tries=5):
+        return back(release, f"the artefact could not be made: {made}")
+    if status is None:
+        return Wait("the artefact cannot be seen: " + scene.seen.unseen.get(Need.ARTEFACT, "not yet looked at"))
+    if status.state is Making.FAILED:
+        return back(release, f"the artefact could not be made: {status.detail}")
+    if status.state is Making.READY:
+        return forward(release, "the artefact is made", artefact=status.reference)
+    if release.paused is None and scene.now > release.since + release.plan.build_within:
+        return back(release, f"the artefact was not made within {release.plan.build_within:g} s")
+    if status.state is Making.ABSENT:
+        return Do(Make(release.artefact_spec()), f"make the artefact of {release.version}")
+    return Wait(status.detail or "the artefact is being made")
+
+
+def _support(scene: Scene, release: Release, leaving: Colour | None = None) -> Decision | None:
+    """The baseline stays up meanwhile. One that cannot be helped must not stop its fix (FT-31)."""
+    baseline = release.baseline
+    if baseline is None:
+        return None
+    step = maintain(scene, baseline, active_role(scene, baseline.colour))
+    if step is not None and not failed(scene, "apply", f"{baseline.colour}:{baseline.release}"):
+        return step
+    test = scene.told.test if scene.told else None
+    return refresh(scene, release.split(-1), test=test if test is release.colour else None, leaving=leaving)
+
+
+def start(scene: Scene, release: Release) -> Decision:
+    status = scene.environment(release.colour)
+    if status is None:
+        return Wait(f"{release.colour} cannot be seen")
+    ready = status.release == release.id and status.ready
+    strange = status.release not in (None, release.id) or (not status.present and bool(status.leftovers))
+    if not ready and (step := _support(scene, release, release.colour if strange else None)):
+        return step
+    if strange:
+        return vacate(scene, release.colour, release.plan.drain, f"clear {release.colour}") or Wait("clearing")
+    refused = failed(scene, "apply", f"{release.colour}:{release.id}")
+    if refused or status.failed:
+        return back(release, refused or status.failed)
+    if step := maintain(scene, release.deployed(scene.now), Role.IDLE):
+        return step
+    late = scene.now - _begun(scene.service, release) - release.plan.ready_within
+    if not ready:
+        if release.paused is None and late > 0:
+            return back(release, f"not healthy within {release.plan.ready_within:g} s: {status.detail}")
+        return Wait(status.detail or f"{release.version} is starting on {release.colour}")
+    spec = routing_spec(scene, release.split(-1), test=release.colour)
+    step = tell(scene, spec, "open the test route")
+    if step is None:
+        return forward(release, f"{release.version} is healthy on {release.colour}")
+    if release.paused is None and late > SETTLE_WITHIN:
+        return back(release, f"the test route did not open: {step.why}")
+    return step
+
+
+def _begun(service: Service, release: Release) -> float:
+    """When the candidate was first told to start."""
+    begun = [a.first for key, a in service.attempts.items() if f"/apply/{release.colour}:{release.id}:" in key]
+    return max(release.since, min(begun, default=release.since))
+
+
+def checks(scene: Scene, release: Release) -> Decision:
+    status = scene.environment(release.colour)
+    if step := _support(scene, release):
+        return step
+    if status is not None and (status.failed or not status.present):
+        return back(release, status.failed or f"{release.version} is gone from {release.colour}")
+    if step := unfit(scene, release):
+        return step
+    if release.paused is not None:
+        return Wait("paused: go on with `greenroom resume`")
+    for name in release.plan.checks:
+        found = release.judgement(f"check:{name}")
+        if found is None or found.verdict is Verdict.WAIT:
+            if unasked := failed(scene, "ask", name, tries=5):
+                return back(release, f"check {name} could not be asked: {unasked}")
+            return Do(Ask(name, found.memo if found else None), f"check {name}")
+        if found.verdict is not Verdict.PASS:
+            unknown = "could not be answered: " if found.verdict is Verdict.UNKNOWN else ""
+            return back(release, f"check {name}: {unknown}{found.reason}")
+    if status is None or not status.ready:
+        return Wait(f"{release.version} is not ready on {release.colour}")
+    usual = scene.seen.history.window(release.colour.other)
+    why = "every check passed" if release.plan.checks else "no checks are asked for"
+    return forward(release, why, step=None, baseline=figures_document(usual))

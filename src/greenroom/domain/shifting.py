@@ -1,0 +1,111 @@
+"""With traffic: `shift` and `bake`. Going back comes before everything else."""
+
+from __future__ import annotations
+
+from greenroom.domain.actions import Decision, Wait
+from greenroom.domain.judging import outcome
+from greenroom.domain.model import Role, Verdict
+from greenroom.domain.moves import SETTLE_WITHIN, back, forward, unfit
+from greenroom.domain.release import Release
+from greenroom.domain.routes import (
+    Scene,
+    maintain,
+    observed,
+    refresh,
+    role_now,
+    routing_spec,
+    tell,
+)
+
+
+def shift(scene: Scene, release: Release) -> Decision:
+    if release.live_since is None:
+        return _shifting(scene, release)
+    if step := _watchful(scene, release):
+        return step
+    if release.whole:
+        return _roles(scene, release) or forward(release, f"all traffic is on {release.colour}, observed")
+    return _upheld(scene, release) or _hold(scene, release, release.live_since)
+
+
+def _shifting(scene: Scene, release: Release) -> Decision:
+    """Until this step's split was observed at the router."""
+    status = scene.environment(release.colour)
+    want = release.split()
+    if scene.told is None or scene.told.split != want:
+        if status is not None and not status.present:
+            return back(release, f"{release.version} is gone from {release.colour}")
+        if step := unfit(scene, release):
+            return step
+        if status is None or not status.ready:
+            return Wait(f"{release.version} is not ready on {release.colour}")
+        if release.paused is not None:
+            return Wait("paused: go on with `greenroom resume`")
+    step = tell(scene, routing_spec(scene, want), f"move the traffic: {want}")
+    if step is None:
+        return observed(release, want)
+    if release.paused is None and scene.now > release.since + SETTLE_WITHIN:
+        return back(release, f"the router did not follow within {SETTLE_WITHIN:g} s: {step.why}")
+    return step
+
+
+def _watchful(scene: Scene, release: Release) -> Decision | None:
+    """With traffic on the candidate: going back comes before everything else."""
+    return unfit(scene, release) or refresh(scene, release.split())
+
+
+def _upheld(scene: Scene, release: Release) -> Decision | None:
+    """Both versions stay up, also after the death of what runs them."""
+    for deployed in [release.deployed(scene.now)] + ([release.baseline] if release.baseline else []):
+        role = role_now(scene, release, deployed.colour)
+        if role is not None and (step := maintain(scene, deployed, role)):
+            return step
+    return None
+
+
+def _hold(scene: Scene, release: Release, since: float) -> Decision:
+    """A step that is not the last: stay for its time, or until a person approves."""
+    step = release.plan.steps[release.step]
+    if not release.promoted:
+        if step.approval:
+            return Wait(f"waiting for approval at {step.percent} %: `greenroom promote` or `greenroom rollback`")
+        if scene.now < since + step.hold:
+            return Wait(f"{step.percent} % on {release.colour}", since + step.hold)
+        verdict = outcome(scene, release)
+        if verdict.verdict is Verdict.FAIL:
+            return back(release, verdict.reason)
+        if verdict.verdict is not Verdict.PASS:
+            return Wait(verdict.reason)
+    return forward(release, f"{step.percent} % was good", step=release.step + 1)
+
+
+def _roles(scene: Scene, release: Release) -> Decision | None:
+    """Workers follow the traffic: until the loser's have stopped and the winner's run."""
+    pair = [release.deployed(scene.now)] + ([release.baseline] if release.baseline else [])
+    for deployed in sorted(pair, key=lambda d: d.colour is release.colour):
+        role = role_now(scene, release, deployed.colour)
+        if role is not None and (step := maintain(scene, deployed, role)):
+            return step
+    status = scene.environment(release.colour)
+    if status is None or status.role is not Role.ACTIVE or not status.ready:
+        return Wait(f"{release.version} takes over the work of the active colour")
+    return None
+
+
+def bake(scene: Scene, release: Release) -> Decision:
+    if step := _watchful(scene, release):
+        return step
+    if step := _upheld(scene, release):
+        return step
+    until = release.since + release.plan.bake
+    if scene.now < until and not release.promoted:
+        return Wait("baking", until)
+    if not release.promoted:
+        verdict = outcome(scene, release)
+        if verdict.verdict is Verdict.FAIL:
+            return back(release, verdict.reason)
+        if verdict.verdict is not Verdict.PASS:
+            return Wait(verdict.reason)
+    if not scene.settled:
+        return Wait("the router does not show what it was told")
+    return forward(release, "promoted by hand" if release.promoted else "the bake is over, nothing was wrong")
