@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
 from greenroom.domain.phases import Phase
 from tests.system.house import House, lost
 
@@ -20,17 +18,19 @@ HOUSE = {
 FORWARD = [Phase.BUILD, Phase.START, Phase.CHECKS, Phase.SHIFT, Phase.BAKE]
 
 
-@pytest.mark.parametrize("phase", FORWARD)
-def test_killed_in(home: House, phase: Phase) -> None:
-    """The same command again continues, to the end, and nothing is lost."""
-    version, began = home.version(), time.monotonic()
-    command = home.start("deploy", version)
-    home.until_phase(version, phase)
-    command.kill()
-    home.kill(home.engine())
+def test_killed_in_every_stage(home: House) -> None:
+    """One release, killed in each of its stages. The same command again continues it, to the end; nothing is lost."""
+    version, began, before = home.version(), time.monotonic(), home.service().count
+    for at, phase in enumerate(FORWARD):
+        command = home.start("deploy", version)
+        home.until_phase(version, *FORWARD[at:])
+        assert home.service().release is not None
+        command.kill()
+        home.kill(home.engine())
+        assert home.wait(lambda: home.pid("engine"), f"an engine, after the death in {phase}")
     home.run("deploy", version).expect(0)
     home.serves(version)
-    assert len([r for r in home.service().past if r.version == version]) == 0, "continued, not begun anew"
+    assert home.service().count == before + 1, "continued, not begun anew"
     assert not lost(home.faults(began), began)
 
 
