@@ -18,13 +18,7 @@ from greenroom.domain.phases import Phase
 from greenroom.domain.preparing import build, checks, start
 from greenroom.domain.records import Judged
 from greenroom.domain.release import Release, Service
-from greenroom.domain.routes import (
-    Scene,
-    drift,
-    maintain,
-    put_back,
-    role_now,
-)
+from greenroom.domain.routes import Scene, drift, maintain, put_back, role_now
 from greenroom.domain.shifting import bake, shift
 from greenroom.domain.upkeep import ending, upkeep
 

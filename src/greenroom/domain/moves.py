@@ -7,9 +7,7 @@ from greenroom.domain.judging import failing, note_candidate
 from greenroom.domain.phases import Phase, may_move
 from greenroom.domain.records import Moved, Outcome
 from greenroom.domain.release import Release
-from greenroom.domain.routes import (
-    Scene,
-)
+from greenroom.domain.routes import Scene
 
 SETTLE_WITHIN = 60.0
 """Seconds within which a router must serve what it was told."""

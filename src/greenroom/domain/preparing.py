@@ -8,15 +8,7 @@ from greenroom.domain.model import Colour, Making, Role, Verdict
 from greenroom.domain.moves import SETTLE_WITHIN, back, failed, forward, unfit
 from greenroom.domain.observation import Need
 from greenroom.domain.release import Release, Service
-from greenroom.domain.routes import (
-    Scene,
-    active_role,
-    maintain,
-    refresh,
-    routing_spec,
-    tell,
-    vacate,
-)
+from greenroom.domain.routes import Scene, active_role, maintain, refresh, routing_spec, tell, vacate
 
 
 def build(scene: Scene, release: Release) -> Decision:

@@ -7,15 +7,7 @@ from greenroom.domain.judging import outcome
 from greenroom.domain.model import Role, Verdict
 from greenroom.domain.moves import SETTLE_WITHIN, back, forward, unfit
 from greenroom.domain.release import Release
-from greenroom.domain.routes import (
-    Scene,
-    maintain,
-    observed,
-    refresh,
-    role_now,
-    routing_spec,
-    tell,
-)
+from greenroom.domain.routes import Scene, maintain, observed, refresh, role_now, routing_spec, tell
 
 
 def shift(scene: Scene, release: Release) -> Decision:
