@@ -6,6 +6,7 @@ import pytest
 
 from greenroom.domain.commands import Allowed, Already, Command, Not, consider
 from greenroom.domain.model import Backend, Endpoint, Verdict
+from greenroom.domain.outlook import outlook
 from greenroom.domain.phases import Phase
 from greenroom.domain.plan import Plan, Rule, Step
 from greenroom.domain.records import Judged, Requested
@@ -151,3 +152,17 @@ def test_ft_6_a_route_to_ports_of_before_a_reboot_is_not_in_sync() -> None:
 def test_ft_2_with_a_route_of_somebody_else_nothing_begins_and_nothing_is_removed(verb: str) -> None:
     story = Story().succeed("1").add(Judged("", "route", Verdict.FAIL, "moved by somebody else"))
     refused(ask(story, verb, version="2"), 6)
+
+
+def test_the_plan_for_a_service_that_is_down_says_that_the_old_version_starts_again_first() -> None:
+    story = Story().succeed("1").ask("down")
+    document = outlook(story.service, None, "2", Plan(), {}, [], story.now)
+    assert (
+        "the service is down: 1 starts again on blue first, and serves until the traffic moves" in document["remarks"]
+    )
+    assert document["steps"][-1]["stage"] == "keep warm"
+    assert isinstance(ask(story, "deploy", version="2"), Allowed)
+    begun = story.deploy("2").service
+    assert not begun.down
+    assert begun.running is not None
+    assert begun.running.baseline == begun.active is not None

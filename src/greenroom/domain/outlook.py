@@ -69,9 +69,12 @@ def downtime(service: Service, seen: Seen | None) -> list[str]:
 
 def _remarks(service: Service, seen: Seen | None, definition: Mapping[str, Any]) -> list[str]:
     found = []
-    if service.active is None or service.down:
+    if service.active is None:
         found.append("nothing is live now: users get an answer once the traffic has moved")
-    elif workers := _processes(definition, active=True):
+    elif service.down:
+        first = f"{service.active.version} starts again on {service.active.colour} first"
+        found.append(f"the service is down: {first}, and serves until the traffic moves")
+    if service.active is not None and (workers := _processes(definition, active=True)):
         found.append(
             f"{', '.join(workers)}: never two at once; it stops with the old version before it starts with the new one"
         )
@@ -99,7 +102,7 @@ def _steps(
     service: Service, version: str, plan: Plan, definition: Mapping[str, Any], colour: Colour
 ) -> list[tuple[str, str]]:
     """(stage, what happens) from the first to the last."""
-    baseline = service.active if not service.down else None
+    baseline = service.active
     untouched = f"; {baseline.version} keeps all traffic on {baseline.colour}" if baseline else ""
     steps = [
         ("build", _build(definition)),

@@ -101,7 +101,7 @@ def _judge(answer: bytes, path: str, status: int | None) -> Answer:
     if code == status or (status is None and 200 <= code < 300):
         return ""
     where = next((f" to {line[9:].strip()}" for line in head[1:] if line.lower().startswith("location:")), "")
-    return f"{path} answers {code}{where}"
+    return f"{path} answers {code}{where}" + (" (ask there, or set `status`)" if where else "")
 
 
 def command(text: str, directory: Path, environment: Mapping[str, str], user: str = "") -> Answer:
