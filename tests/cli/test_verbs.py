@@ -168,7 +168,7 @@ def test_rollback_and_abort_by_hand_are_what_was_asked_for(office: Office) -> No
     assert back.out.splitlines()[-1] == "2 was rolled back by ann@shop (too slow). 1 is live on blue."
     again = office.type("rollback")
     assert again.code == 4
-    assert "`greenroom deploy VERSION` releases an earlier version again" in again.err  # 2 was not good
+    assert "`greenroom deploy VERSION` releases another version" in again.err  # 2 was not good
     office.world.behaviours["3"] = Behaviour(healthy_after=None)
     office.type("deploy", "3", "--detach")
     office.sleep(1.0)

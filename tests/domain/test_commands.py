@@ -66,7 +66,7 @@ def test_a_release_that_goes_back_is_followed_by_the_verb_that_is_named(verb: st
     story = Story().succeed("1").deploy("2").move(Phase.START)
     story.move(*([Phase.CHECKS, Phase.SHIFT] if phase is Phase.ROLLING_BACK else []), phase)
     answer = refused(ask(story, "deploy", version="2"), 5)
-    assert answer.hint == f"ways out: `greenroom {verb}` (follow it)"
+    assert answer.hint.startswith(f"ways out: `greenroom {verb}` (follow it)")
     there = ask(story, verb)
     assert isinstance(there, Already)
     assert there.release == "r-0002"

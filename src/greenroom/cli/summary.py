@@ -38,7 +38,10 @@ def last_words(ending: Ending, wanted: Collection[Status]) -> Last:
             text = f"{release.version} was aborted{_why(release, 'before any traffic moved')}."
             kept = "`greenroom retire` removes the candidate, which was kept" if release.plan.keep else ""
             return Last(
-                _code(status, wanted), f"{text} {_serves(service)}, untouched.", kept or _look(asked), not asked
+                _code(status, wanted),
+                f"{text} {_serves(service)}{', untouched' if service.active else ''}.",
+                kept or _look(asked),
+                not asked,
             )
         case Status.FAILED:
             text = f"{release.version} failed: {_reason(release)}. There was no version to go back to: it keeps the traffic."

@@ -56,9 +56,10 @@ class Command:
 
 def ways_out(release: Release) -> str:
     """What a person may type while this release runs."""
-    back = {Phase.ABORTING: "abort", Phase.ROLLING_BACK: "rollback"}.get(release.phase)
-    if back:
-        return f"`greenroom {back}` (follow it)"
+    if release.phase is Phase.ABORTING:
+        return "`greenroom abort` (follow it)"
+    if release.phase is Phase.ROLLING_BACK:
+        return "`greenroom rollback` (follow it), `greenroom reconcile --accept` (leave the traffic where it is)"
     verbs = sorted(release.row.commands - {"pause" if release.paused is not None else "resume"})
     typed = [f"`greenroom {verb}`" for verb in verbs]
     return ", ".join([f"`greenroom deploy {release.version}` (follow it)", *typed])
@@ -170,8 +171,9 @@ def _rollback(service: Service, command: Command, now: float) -> Answer:
         return Not("nothing is live", "`greenroom deploy VERSION` releases a version")
     ended = (*service.past, *([last] if last else ()))
     before = [r.version for r in ended if r.phase is Phase.SUCCEEDED and r.version != service.active.version]
-    version = before[-1] if before else "VERSION"
-    hint = f"`greenroom deploy {version}` releases an earlier version again"
+    hint = "`greenroom deploy VERSION` releases another version"
+    if before:
+        hint = f"`greenroom deploy {before[-1]}` releases an earlier version again"
     return Not("there is no warm version to go back to in an instant", hint)
 
 
