@@ -182,7 +182,7 @@ def _release(release: Doc, now: float) -> list[tuple[str, str, str]]:
     if release.get("ended") is not None:
         when = f"{clock(release['ended'], now)} ({ago(release['ended'], now)})"
     else:
-        when = f"in {release['stage']} since {clock(release['since'], now)}"
+        when = f"in {release['stage'].replace('_', ' ')} since {clock(release['since'], now)}"
         if until := release.get("until"):
             when += f", until {clock(until, now, exact=True)} ({span(until - now)} left)"
     style = "red" if state in _ALARMING else "warn" if state in ("paused", "waiting_approval") else ""

@@ -47,7 +47,7 @@ def last_words(ending: Ending, wanted: Collection[Status]) -> Last:
             text = f"{release.version} failed: {_reason(release)}. There was no version to go back to: it keeps the traffic."
             return Last(6, text, "`greenroom deploy VERSION` releases a better one, `greenroom down` stops it", True)
     why = sentence(service, release)
-    text = f"{release.id} ({release.version}) {_state(status)} in {release.phase}: {why}."
+    text = f"{release.id} ({release.version}) {_state(status)} in {release.phase.spoken}: {why}."
     drifted = status is Status.PAUSED and service.drift
     hint = f"ways on: {ways_out(release)}"
     if service.drift:
@@ -109,7 +109,8 @@ def _rolled_back(service: Service, release: Release) -> tuple[str, str]:
 def _left(ending: Ending) -> Last:
     """Ctrl-C: nothing is undone, nothing is lost; the engine goes on."""
     release = ending.release
-    text = f"Left as it is: {release.id} ({release.version}) is in {release.phase}, and the resident engine goes on with it."
+    where = f"{release.id} ({release.version}) is in {release.phase.spoken}"
+    text = f"Left as it is: {where}, and the resident engine goes on with it."
     verbs = release.row.commands
     end = "`greenroom rollback` takes it back" if "rollback" in verbs else "`greenroom abort` ends it"
     ways = [f"`greenroom deploy {release.version}` follows it again"] + ([end] if {"rollback", "abort"} & verbs else [])

@@ -100,7 +100,7 @@ def _deploy(service: Service, command: Command) -> Answer:
     if running is not None and running.version == version and not running.going_back and _forward(running):
         return Already(f"{running.id} releases {version} already; following it", running.id)
     if running is not None:
-        text = f"{running.id} ({running.version}, {running.phase}) is not finished; begun by {running.by}"
+        text = f"{running.id} ({running.version}, {running.phase.spoken}) is not finished; begun by {running.by}"
         return Not(text, f"ways out: {ways_out(running)}", 5)
     if service.drift:
         return _strange(service)
@@ -143,7 +143,7 @@ def _steer(service: Service, command: Command) -> Answer:
         hint = f"ways out: {ways_out(release)}"
         if verb == "abort" and "rollback" in release.row.commands:
             hint = "traffic may have moved already; `greenroom rollback` takes it back"
-        return Not(f"{verb} is not possible in {release.phase}", hint)
+        return Not(f"{verb} is not possible in {release.phase.spoken}", hint)
     if verb == "pause" and release.paused is not None:
         return Already(f"{release.id} is paused already")
     if verb == "resume" and release.paused is None:

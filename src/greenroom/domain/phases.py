@@ -26,6 +26,11 @@ class Phase(StrEnum):
     ROLLED_BACK = "rolled_back"
     FAILED = "failed"
 
+    @property
+    def spoken(self) -> str:
+        """As a person says it."""
+        return self.value.replace("_", " ")
+
 
 class Status(StrEnum):
     """What a release is called in `status`; more than the phase, because people can pause and be waited for."""
