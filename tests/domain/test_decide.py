@@ -456,3 +456,22 @@ def test_a_dead_supervisor_is_not_the_candidates_fault() -> None:
     noted = decide(story.service, gone, story.now)
     assert isinstance(noted, Note)
     assert to(story.add(noted.record), gone) is Phase.ROLLING_BACK
+
+
+def test_with_a_journal_that_was_begun_anew_nothing_is_put_back_to_nowhere() -> None:
+    """The old one was lost while something served: `reconcile` must not switch that off."""
+    story = Story().deploy("2")
+    seen = look(serving(ALL_GREEN, green=backend(NEW)), green=NEW)
+    noted = decide(story.service, seen, story.now)
+    assert isinstance(noted, Note)
+    story.add(noted.record).ask("reconcile")
+    assert isinstance(decide(story.service, seen, story.now), Wait)
+    story.ask("abort").move(Phase.ABORTING)
+    assert to(story, seen) is Phase.ABORTED
+
+
+def test_an_abort_before_the_start_leaves_what_is_warm() -> None:
+    story = Story().succeed("1").succeed("2").deploy("3").move(Phase.ABORTING)
+    active = replace(NEW, role=Role.ACTIVE)
+    seen = look(serving(ALL_GREEN, blue=backend(OLD), green=backend(NEW)), replace(OLD, role=Role.IDLE), active)
+    assert to(story, seen) is Phase.ABORTED

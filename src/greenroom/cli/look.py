@@ -92,7 +92,7 @@ def _wall() -> float:
 def _see(installed: Installation, service: Service, journal: str) -> tuple[Seen | None, list[str]]:
     if journal == "ok":
         return installed.seen()
-    if journal == "missing":  # nothing was ever told to anybody
+    if journal == "missing" and not installed.state.exists():  # nothing was ever told to anybody
         return None, []
     return look_by_file(installed, service)
 

@@ -43,7 +43,7 @@ def _next(scene: Scene) -> Decision:
         return upkeep(scene)
     if release.going_back and release.phase not in (Phase.ABORTING, Phase.ROLLING_BACK):
         return back(release, release.going_back)
-    aborting_now = release.phase is Phase.ABORTING and not service.restore
+    aborting_now = release.phase is Phase.ABORTING and not (service.restore and release.baseline)
     if service.drift and release.phase is not Phase.ROLLING_BACK and not aborting_now:
         return _drifted(scene, release)
     return _PHASES[release.phase](scene, release)

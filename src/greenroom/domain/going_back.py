@@ -23,7 +23,10 @@ def aborting(scene: Scene, release: Release) -> Decision:
     told = scene.told
     if told is not None and told.test is not None:
         return tell(scene, routing_spec(scene, told.split), "close the test route") or Wait("the test route closes")
-    if not release.plan.keep and (step := vacate(scene, release.colour, release.plan.drain, "remove the candidate")):
+    status = scene.environment(release.colour)
+    another = status is not None and status.release not in (None, release.id)  # what is warm there is not the candidate
+    leave = release.plan.keep or another
+    if not leave and (step := vacate(scene, release.colour, release.plan.drain, "remove the candidate")):
         return step
     return Move(Moved(release.id, Phase.ABORTED, release.failure))
 

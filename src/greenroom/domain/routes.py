@@ -109,6 +109,10 @@ def tell(scene: Scene, spec: RoutingSpec, why: str) -> Decision | None:
 
 def put_back(scene: Scene, split: Split) -> Decision:
     """Until the route is what it was before somebody else moved it. What cannot serve gets no traffic back."""
+    live = scene.routing.live if scene.routing else None
+    if split == Split.none() and live is not None and live != split:
+        # A journal that was lost and begun anew knows nothing of what serves: to put that "back" were to switch it off.
+        return Wait(f"the router serves {live}, of which this journal knows nothing: nothing is put back to nowhere")
     for colour in Colour:
         status = scene.environment(colour)
         able = status is not None and (status.ready or (status.serving and not status.leftovers))

@@ -34,7 +34,7 @@ def status_of(service: Service, release: Release, now: float) -> Status:
         late = release.plan.drain + 2 * STUCK_AFTER
         if blind or (going_back and now > release.since + late):
             return Status.STUCK
-        if not going_back and (release.paused is not None or service.drift):
+        if not going_back and not release.going_back and (release.paused is not None or service.drift):
             return Status.PAUSED
         if waits_for_approval(release):
             return Status.WAITING_APPROVAL
