@@ -66,7 +66,9 @@ class _Section(BaseModel):
 
 class HealthSettings(_Section):
     path: str | None = Field(
-        default=None, pattern=r"^/[^\s#]*$", description="Asked by HTTP GET at the replica's own port."
+        default=None,
+        pattern=r"^/[^\s#]*$",
+        description="Asked by HTTP GET at the replica's own port; it has 0.9 s to answer.",
     )
     command: Annotated[str, AfterValidator(_command)] | None = Field(
         default=None,
