@@ -45,7 +45,8 @@ class ProcessArtefact:
         alive, code = who.alive, job.code()
         lines = [conceal(line, self._values(spec.release)) for line in last_lines(folder / "prepare.log")]
         if code is not None:
-            return ArtefactStatus(Making.FAILED, detail="\n".join(lines) or f"exit status {code}")
+            first = lines[-1:] or [f"exit status {code}"]  # the last line says why
+            return ArtefactStatus(Making.FAILED, detail="\n".join([*first, *lines[:-1]]))
         if alive:
             return ArtefactStatus(Making.MAKING, detail=lines[-1] if lines else "copying the source")
         return ArtefactStatus(Making.ABSENT, detail="it was killed while it was being made")
