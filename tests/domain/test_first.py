@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from tests.domain.world import ALL_BLUE, BLUE, Story, backend, look, serving, up
-
 from greenroom.domain.actions import Move
 from greenroom.domain.decide import decide
 from greenroom.domain.model import Role
 from greenroom.domain.phases import Phase
 from greenroom.domain.plan import Step
 from greenroom.domain.status import status_of
+from tests.domain.world import ALL_BLUE, BLUE, Story, backend, look, serving, up
 
 
 def test_a_first_release_has_nobody_to_share_with_and_walks_no_steps() -> None:
