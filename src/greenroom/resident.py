@@ -174,11 +174,13 @@ class Resident:
 
     def _side(self) -> None:
         """Notifications and tidying: slow things that must not hold up a rollback."""
-        tidied = time.monotonic()
+        due = {"notifying": 0.0, "tidying": time.monotonic() + TIDY_EVERY}
         while not self.end.wait(0.5):
-            _quietly("notifying", self.outbox.step)
-            if time.monotonic() > tidied + TIDY_EVERY:
-                tidied = time.monotonic()
+            now = time.monotonic()
+            if now >= due["notifying"]:
+                due["notifying"] = now + (_quietly("notifying", self.outbox.step) or 0.0)
+            if now >= due["tidying"]:
+                due["tidying"] = now + TIDY_EVERY
                 _quietly("tidying", self._tidy)
 
     def _tidy(self) -> None:
@@ -204,13 +206,14 @@ def unneeded(service: Service) -> list[str]:
     return [release.id for release in ended[:-KEPT] if release.id not in needed]
 
 
-def _quietly(what: str, work: Callable[[], object]) -> None:
+def _quietly(what: str, work: Callable[[], float | None]) -> float | None:
     try:
-        work()
+        return work()
     except (GreenroomError, OSError) as error:
         log.warning("%s: %s", what, error)
     except Exception:
         log.exception("%s", what)
+    return None
 
 
 def rates(history: History, seconds: float = 5.0) -> dict[str, Any] | None:
