@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -51,6 +53,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or hasattr(session.config, "workerinput"):
         return
+    _sweep_sockets()
     unknown = _unknown_skips(reporter.stats.get("skipped", []))
     if unknown and os.environ.get("CI") == "true":
         for nodeid, reason in unknown:
@@ -64,6 +67,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         }
         results["skips refused"] = [f"{nodeid} | {reason}" for nodeid, reason in unknown]
         Path(target).write_text(json.dumps(results, indent=1))
+
+
+def _sweep_sockets() -> None:
+    """Supervisors that a test killed leave their socket's folder in /tmp; those that nobody answers go."""
+    for path in Path("/tmp").glob(f"greenroom-{os.geteuid()}-*/*"):
+        with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()
+                path.parent.rmdir()
 
 
 def _plain(nodeid: str) -> str:
