@@ -98,5 +98,6 @@ pip install -qq --require-hashes --no-deps -r "$lock" || fail "the packages of $
     "pip's own words stand above. Is the package index reachable, and its certificate known?"
 say "installing greenroom itself (editable)"
 pip install -qq --no-deps --no-build-isolation --editable .
+"$venv/bin/python" -m compileall -q src || true # as an installed package is: commands start faster
 wanted "$lock" >"$(stamp "$set_name")"
 say "ready: $venv/bin/greenroom"

@@ -52,8 +52,8 @@ class Seen:
         return self.blue if colour is Colour.BLUE else self.green
 
 
-QUICK, CALM, IDLE = 0.2, 1.0, 2.0
-"""Ages in seconds that a fact may have: under traffic that just moved, at work, and when nothing happens."""
+SOON, QUICK, CALM, IDLE = 0.1, 0.2, 1.0, 2.0
+"""Ages in seconds that a fact may have: somebody waits for it, traffic just moved, at work, when nothing happens."""
 
 
 def needs(service: Service, now: float) -> Mapping[Need, float]:
@@ -63,7 +63,7 @@ def needs(service: Service, now: float) -> Mapping[Need, float]:
         age = QUICK if _clearing(service, now) else IDLE
         return {Need.ROUTING: age, Need.BLUE: age, Need.GREEN: age}
     if release.phase is Phase.BUILD:
-        return {Need.ARTEFACT: QUICK, Need.ROUTING: CALM, Need.BLUE: CALM, Need.GREEN: CALM}
+        return {Need.ARTEFACT: SOON, Need.ROUTING: CALM, Need.BLUE: CALM, Need.GREEN: CALM}
     if release.phase in (Phase.SHIFT, Phase.BAKE) and release.live_since is not None:
         age = QUICK if release.phase is Phase.SHIFT and release.whole else CALM
         return {Need.ROUTING: QUICK, Need.BLUE: age, Need.GREEN: age, Need.MEASUREMENT: QUICK, Need.WATCHES: QUICK}

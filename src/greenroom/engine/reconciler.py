@@ -15,7 +15,7 @@ from typing import assert_never
 from greenroom.domain.actions import Action, Ask, Decision, Do, Move, Note, Wait
 from greenroom.domain.decide import decide
 from greenroom.domain.model import Finding, Verdict
-from greenroom.domain.observation import QUICK, Seen, needs
+from greenroom.domain.observation import QUICK, SOON, Seen, needs
 from greenroom.domain.phases import Status
 from greenroom.domain.records import Entry, Finished, Judged, Outcome, Record, Requested, Started
 from greenroom.domain.release import Service
@@ -195,7 +195,7 @@ class Reconciler:
 
     def _patience(self, until: float | None) -> float:
         quickest = min(needs(self.service, self._journal.now()).values(), default=SLOWEST)
-        pause = min(max(quickest, 0.2), SLOWEST)
+        pause = min(max(quickest, SOON), SLOWEST)
         if until is not None:
             pause = min(pause, until - self._journal.now())
         return max(pause, QUICKEST)
