@@ -19,7 +19,7 @@ from greenroom.domain.release import Release, Service
 from greenroom.domain.status import status_of
 from greenroom.errors import GreenroomError, Unobservable
 
-LOOK_EVERY = 0.1
+LOOK_EVERY = 0.05
 ENQUIRE_EVERY = 0.5
 ASLEEP_AFTER, GIVE_UP_AFTER = 6.0, 60.0
 """Seconds without an answer after which the engine is started again (its supervisor does it sooner, if it lives), and

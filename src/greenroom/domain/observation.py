@@ -52,7 +52,7 @@ class Seen:
         return self.blue if colour is Colour.BLUE else self.green
 
 
-SOON, QUICK, CALM, IDLE = 0.1, 0.2, 1.0, 2.0
+SOON, QUICK, CALM, IDLE = 0.05, 0.2, 1.0, 2.0
 """Ages in seconds that a fact may have: somebody waits for it, traffic just moved, at work, when nothing happens."""
 
 

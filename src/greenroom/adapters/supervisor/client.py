@@ -206,6 +206,9 @@ class Supervisord:
         if lock is None:
             return  # an ender is at work, and reads the program's file after us
         try:
+            if name:  # it need not wait until its ender has started
+                with contextlib.suppress(Temporary):
+                    self.tell("stopProcess", name, False, ignore=(rpc.NOT_RUNNING, rpc.BAD_NAME))
             command = [sys.executable, "-P", "-m", "greenroom.adapters.supervisor.ender"]
             command += [str(self.folder.path.parent), self.service, name, str(lock)]
             detach(command, self.folder.path, inherited(), lock)
