@@ -6,7 +6,6 @@ proxy itself. The two agree only when the proxy has taken over every file of the
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
@@ -22,8 +21,9 @@ from greenroom.adapters.envoy import binary
 from greenroom.adapters.envoy.admin import Admin, Live, Silent, look
 from greenroom.adapters.envoy.files import Draft, Folder, Mark, Sheet, Told, Unreadable
 from greenroom.adapters.envoy.render import bootstrap, parts
+from greenroom.adapters.envoy.sense import refuse_nonsense
 from greenroom.adapters.envoy.settings import EnvoySettings, Tls
-from greenroom.domain.model import Colour, Endpoint, Routing, RoutingSpec
+from greenroom.domain.model import Colour, Routing, RoutingSpec
 from greenroom.errors import Permanent, PortError, Temporary
 from greenroom.ports import ActionKey, Capability, Life, Place, Program, ProgramStatus
 
@@ -114,7 +114,7 @@ class EnvoyRouter:
     # telling
 
     def apply(self, spec: RoutingSpec, key: ActionKey) -> None:
-        _check(spec)
+        refuse_nonsense(spec)
         with self._folder.lock():
             before = self._before()
             if before and key.epoch < before.epoch:
@@ -259,27 +259,6 @@ class EnvoyRouter:
                 found.append(f"{key}.tls: {trouble}")
         program = "" if runs else binary.problem()  # asking it for its version takes longer than all the rest
         return [program, *found] if program else found
-
-
-def _check(spec: RoutingSpec) -> None:
-    shares = (spec.split.blue, spec.split.green)
-    if min(shares) < 0 or sum(shares) not in (0, 100):
-        raise Permanent(f"the shares {spec.split} do not sum to 100")
-    for colour in Colour:
-        backend = spec.backend(colour)
-        if spec.split.of(colour) and not backend.endpoints:
-            raise Permanent(f"{colour} shall get {spec.split.of(colour)} % of the traffic but has no endpoint")
-        for endpoint in backend.endpoints:
-            if not _is_endpoint(endpoint):
-                raise Permanent(f"{colour}: {endpoint} is no endpoint: an IP address and a port are needed")
-
-
-def _is_endpoint(endpoint: Endpoint) -> bool:
-    try:
-        ipaddress.ip_address("127.0.0.1" if endpoint.host == "localhost" else endpoint.host)
-    except ValueError:
-        return False
-    return 0 < endpoint.port < 65536
 
 
 def _certificate_problem(tls: Tls, base: Path) -> str:
