@@ -25,6 +25,7 @@ from greenroom.domain.model import Colour
 from greenroom.domain.observation import Seen
 from greenroom.domain.release import Service
 from greenroom.domain.status import lock_document, status_document
+from greenroom.engine.clock import SteadyClock
 from greenroom.engine.fanout import Threads
 from greenroom.engine.followers import CursorFile, Outbox
 from greenroom.engine.lease import Heartbeat, Keeper
@@ -32,7 +33,7 @@ from greenroom.engine.reconciler import Reconciler
 from greenroom.enquiry import Desk
 from greenroom.errors import GreenroomError, JournalError
 from greenroom.ports import ActionKey
-from greenroom.wiring import Installed, SteadyClock, reopen
+from greenroom.wiring import Installed, reopen
 
 log = logging.getLogger("greenroom.resident")
 

@@ -23,7 +23,7 @@ from greenroom import __version__, enquiry
 from greenroom.adapters.journals.machine import owner
 from greenroom.adapters.journals.sqlite import SqliteJournal
 from greenroom.control import Accepted, ControlPlane
-from greenroom.domain.commands import Command, next_release
+from greenroom.domain.commands import Command
 from greenroom.domain.release import Service
 from greenroom.domain.template import conceal
 from greenroom.engine.world import Adapters
@@ -35,20 +35,6 @@ if TYPE_CHECKING:
     from greenroom.adapters.vault import FileVault
     from greenroom.config.loader import Loaded, Section
     from greenroom.domain.observation import Seen
-
-
-class SteadyClock:
-    """`ports.Clock` for pacing inside one process."""
-
-    def now(self) -> float:
-        import time
-
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        import time
-
-        time.sleep(seconds)
 
 
 @dataclass
@@ -208,6 +194,7 @@ class Installed:
 
     def seen(self) -> tuple[Seen | None, list[str]]:
         """One look by this process, and what could not be seen. Starts and changes nothing."""
+        from greenroom.engine.clock import SteadyClock
         from greenroom.engine.fanout import Threads
         from greenroom.engine.look import Looker
 
@@ -239,9 +226,6 @@ class Installed:
                 found += [problem if problem.startswith(f"{kind}.") else f"{kind}: {problem}" for problem in told]
         source = read(self.file) if found else None
         return [placed(source, problem) for problem in found] if source else []
-
-    def next_release(self) -> str:
-        return next_release(self.control.state())
 
 
 def _make(kind: str, section: Section, place: Place) -> Any:

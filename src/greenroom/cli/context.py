@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from greenroom import enquiry
 from greenroom.cli.quick import finite, state_folder
 from greenroom.cli.text import Ink, ink_for, terminal, width_of, wrapped
+from greenroom.engine.clock import SteadyClock
 from greenroom.errors import GreenroomError, JournalMissing, LockHeld, Refused, Unobservable, UsageError
 
 if TYPE_CHECKING:
@@ -53,16 +53,6 @@ class Installation(Protocol):
     def conceal(self, text: str) -> str: ...
 
 
-class WallClock:
-    """The time between two looks of a command."""
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-
 def _open(file: Path, environ: Mapping[str, str]) -> Installation:
     from greenroom.wiring import open_service
 
@@ -82,7 +72,7 @@ class Tools:
     open: Callable[[Path, Mapping[str, str]], Installation] = _open
     reopen: Callable[[str, Path, Path], Installation] = _reopen
     enquire: Callable[[Path], dict[str, Any] | None] = enquiry.ask
-    clock: Clock = field(default_factory=WallClock)
+    clock: Clock = field(default_factory=SteadyClock)
 
 
 @dataclass
