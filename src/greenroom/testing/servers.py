@@ -151,8 +151,8 @@ class _Http1(asyncio.Protocol):
             self._transport.close()
         elif path == "/stream":
             self._busy = True
-            self._transport.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
             self._server.waiting.append(lambda: self._resume(None))
+            self._transport.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
         else:
             self._send(self._text(method))
 
