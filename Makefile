@@ -14,7 +14,7 @@ demo: ## a minute that shows it all, with real traffic; leaves a picture
 	@$(BIN)/greenroom demo
 
 test: dev ## the linters and all tests
-	@scripts/nginx.sh
+	@scripts/servers.sh
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python scripts/run_tests.py
 
@@ -28,7 +28,7 @@ soak: dev ## the long tests: minutes to hours
 	@$(BIN)/python -m pytest -m soak --timeout 3600
 
 bench: dev ## the benchmarks; writes docs/reference/benchmarks.md
-	@scripts/nginx.sh
+	@scripts/servers.sh
 	@$(BIN)/python -m bench
 
 docs: dev ## write the generated parts of the docs anew

@@ -8,11 +8,12 @@ comes back. Every method returns within a few seconds. They raise only `PortErro
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from greenroom.domain.model import (
     ArtefactSpec,
@@ -40,6 +41,13 @@ class Capability(StrEnum):
     MEASUREMENTS = "measurements"
     LATENCY = "latency"
     ROLES = "roles"
+    HOSTS = "hosts"
+    """Works on other machines too, through `Place.host` alone."""
+    STICKY = "sticky"
+    PARITY = "parity"
+    """An `Effective` environment or router."""
+    ADOPT = "adopt"
+    """An artefact and an environment that take over what runs already, where the definition says `adopt`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,42 @@ class ActionKey:
 
     def __str__(self) -> str:
         return f"{self.release}/{self.phase}/{self.step}/{self.verb}/{self.target}/{self.generation}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a command came to on a host. `code`: its exit status, minus the signal's number if one ended it."""
+
+    code: int
+    out: bytes = b""
+    err: bytes = b""
+
+
+Address: TypeAlias = tuple[str, int] | str
+"""Where something listens: host and port, or the path of a Unix socket."""
+
+
+class Host(Protocol):
+    """A machine, this one or another: what is done there is done through this and nothing else.
+
+    Every method raises `Temporary` where the machine cannot be reached, and `Permanent` where it must not be (its key is
+    not the known one, it does not let us in).
+    """
+
+    name: str
+    """As the file names it; "" for this machine."""
+
+    def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Ran:
+        """Run it to its end. `Uncertain` if it did not end in time, or the connection was lost meanwhile."""
+
+    def read(self, path: str, start: int = 0) -> bytes | None:
+        """A file's content from `start` on; None if it is not there. `Permanent` if we may not read it."""
+
+    def connect(self, address: Address, timeout: float = 3.0) -> socket.socket:
+        """A stream to what listens there, as seen from there. `ConnectionRefusedError` where nothing does."""
+
+    def nearby(self, address: Address) -> Address:
+        """Where the same is reached from this machine, for as long as this process lives: for other people's clients."""
 
 
 class Artefact(Protocol):
@@ -98,6 +142,57 @@ class Router(Protocol):
 
     def reach(self, test: bool = False) -> tuple[str, Mapping[str, str]]:
         """URL and headers by which the public (or, with `test`, the test) route is asked from this machine."""
+
+
+class Effective(Protocol):
+    """An environment or router that can say what a colour really runs with: not the file, the running thing."""
+
+    def inspect(self, colour: Colour) -> Mapping[str, Facts]:
+        """By process (or `upstream`): the facts of all its replicas that must not differ between the colours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """`effective`: what is in force; `asked`: what the definition asked for, in the same words. Values are texts fit to
+    be shown: of a secret, a hash. Both leave out what may differ: colour, version, release, port.
+    """
+
+    effective: Mapping[str, str]
+    asked: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line that a replica wrote. `at`: seconds since 1970, 0 if not known."""
+
+    replica: str
+    text: str
+    at: float = 0.0
+
+
+class Audible(Protocol):
+    """An environment whose processes' output is not in files of the state folder."""
+
+    def output(self, colour: Colour, last: int, since: float = 0.0) -> Sequence[Line]:
+        """The last lines of each replica (`web-1`), at most `last` of each, written after `since`; ascending."""
+
+
+class Examined(Protocol):
+    """What a class says of its settings before anything is touched."""
+
+    @staticmethod
+    def problems(settings: Any, place: Place) -> list[str]:
+        """What would keep a deploy from working, each with its way out; begins with the key where it can."""
+
+    @staticmethod
+    def hazards(settings: Any, place: Place) -> list[str]:
+        """Facts for which users would notice a deploy that works: each a sentence, with the way out."""
+
+
+class Tidy(Protocol):
+    """An adapter with something to clear away now and then."""
+
+    def tidy(self) -> None: ...
 
 
 class Check(Protocol):
@@ -258,6 +353,10 @@ class Place:
     supervisor: Supervisor | None = None
     vault: Vault | None = None
     """For adapters whose specs carry a release's definition, in which `${NAME}` is not filled in."""
+    host: Host | None = None
+    """The machine that the adapter works on, where `state` is. None for adapters that know this machine only."""
+    address: str = "127.0.0.1"
+    """Where the routers reach what runs on this machine: the address that an environment publishes its ports on."""
 
 
 class Factory(Protocol):

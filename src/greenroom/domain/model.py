@@ -45,18 +45,23 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Endpoint:
-    """Where a replica listens."""
+    """Where a replica listens. `machine`: the one of several on which it runs, "" where there is only one."""
 
     host: str
     port: int
+    machine: str = ""
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        where = f"{self.host}:{self.port}"
+        return f"{self.machine}/{where}" if self.machine else where
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One replica of one process. `routed`: users' traffic goes to it; else it works in the background."""
+    """One replica of one process. `routed`: users' traffic goes to it; else it works in the background.
+
+    `machine`: the one of several on which it runs, "" where there is only one.
+    """
 
     process: str
     replica: int
@@ -65,6 +70,7 @@ class Member:
     routed: bool = True
     detail: str = ""
     restarts: int = 0
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True)

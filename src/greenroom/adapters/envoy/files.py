@@ -13,26 +13,18 @@ before the telling is unfinished work; any other content was not ours.
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
 import time
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from greenroom.adapters.envoy.render import Part, type_url
-from greenroom.domain.model import Backend, Colour, Endpoint, RoutingSpec, Split
+from greenroom.adapters.told import Told, Unreadable, compact, digest, dumps, loads
 from greenroom.errors import Permanent, Temporary
 
-_FORMAT = 1
 _LOCK_WITHIN = 3.0
-
-
-class Unreadable(Exception):
-    """What was told cannot be known; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +37,7 @@ class Sheet:
 
     @property
     def digest(self) -> str:
-        return _digest(self.content)
+        return digest(self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +49,9 @@ class Mark:
     before: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """`revision` never comes twice, and stays for as long as the content does."""
-
-    spec: RoutingSpec
-    epoch: int
-    sequence: int
-    essence: str
-    key: str = ""
-    files: Mapping[str, Mark] = field(default_factory=dict)
-
-    @property
-    def revision(self) -> str:
-        return f"{self.sequence}-{self.essence}"
+def marks(told: Told) -> dict[str, Mark]:
+    """What each watched file must contain."""
+    return {name: Mark(*mark) for name, mark in told.extra.get("files", {}).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +64,8 @@ class Draft:
 
     @classmethod
     def of(cls, parts: Mapping[str, Part]) -> Draft:
-        digests = {name: _digest(_compact(part)) for name, part in parts.items()}
-        return cls(_digest(_compact(digests)), digests, parts)
+        digests = {name: digest(compact(part)) for name, part in parts.items()}
+        return cls(digest(compact(digests)), digests, parts)
 
     def sheets(self, revision: str) -> dict[str, Sheet]:
         """Only the route's version is the revision; the others' change with their own content."""
@@ -95,7 +76,7 @@ class Draft:
                 # Also inside the route, where the live data plane shows it.
                 version, extra = revision, {"metadata": {"filter_metadata": {"greenroom": {"revision": revision}}}}
             content = [{"@type": type_url(kind), **resource, **extra} for resource in resources]
-            made[name] = Sheet(name, version, _compact({"version_info": version, "resources": content}))
+            made[name] = Sheet(name, version, compact({"version_info": version, "resources": content}))
         return made
 
 
@@ -135,25 +116,14 @@ class Folder:
             return None
         except OSError as error:
             raise Unreadable(f"{self._told} cannot be read: {error.strerror}") from error
-        try:
-            document = json.loads(raw)
-            check = document.pop("check")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Unreadable(f"{self._told} is damaged") from error
-        if document.get("format") != _FORMAT:
-            raise Unreadable(f"{self._told} was written by another version of Greenroom")
-        if check != _digest(_compact(document)):
-            raise Unreadable(f"{self._told} was changed by somebody else")
-        return _told(document)
+        return loads(raw, str(self._told))
 
     def complete(self, told: Told) -> bool:
         """All of the last telling was handed over, and nobody else wrote."""
         return self.compare(told) == ([], [])
 
     def write_told(self, told: Told) -> None:
-        document = _document(told)
-        document["check"] = _digest(_compact(document))
-        self.write(self._told, _compact(document))
+        self.write(self._told, dumps(told))
 
     def write_sheet(self, sheet: Sheet) -> None:
         self.write(self.live / f"{sheet.name}.json", sheet.content)
@@ -177,7 +147,7 @@ class Folder:
     def digest(self, name: str) -> str:
         """Of a watched file as it is now; "" if there is none."""
         try:
-            return _digest((self.live / f"{name}.json").read_bytes())
+            return digest((self.live / f"{name}.json").read_bytes())
         except OSError:
             return ""
 
@@ -191,7 +161,7 @@ class Folder:
     def compare(self, told: Told) -> tuple[list[str], list[Path]]:
         """Files that still are as they were before the telling, and files whose content was never ours."""
         unfinished, strange = [], []
-        for name, mark in told.files.items():
+        for name, mark in marks(told).items():
             here = self.digest(name)
             if here not in (mark.digest, mark.before):
                 strange.append(self.live / f"{name}.json")
@@ -230,50 +200,3 @@ def _sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _compact(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _document(told: Told) -> dict[str, Any]:
-    spec = told.spec
-    colours = {
-        str(colour): {
-            "share": spec.split.of(colour),
-            "version": spec.backend(colour).version,
-            "release": spec.backend(colour).release,
-            "endpoints": [[e.host, e.port] for e in spec.backend(colour).endpoints],
-        }
-        for colour in Colour
-    }
-    return {
-        "format": _FORMAT,
-        "sequence": told.sequence,
-        "essence": told.essence,
-        "epoch": told.epoch,
-        "key": told.key,
-        "spec": {**colours, "test": str(spec.test) if spec.test else None},
-        "files": {name: [mark.version, mark.digest, mark.before] for name, mark in told.files.items()},
-    }
-
-
-def _told(document: dict[str, Any]) -> Told:
-    spec = document["spec"]
-    blue, green = (
-        Backend(tuple(Endpoint(h, p) for h, p in spec[c]["endpoints"]), spec[c]["version"], spec[c]["release"])
-        for c in ("blue", "green")
-    )
-    split = Split(spec["blue"]["share"], spec["green"]["share"])
-    return Told(
-        spec=RoutingSpec(split, blue, green, Colour(spec["test"]) if spec["test"] else None),
-        epoch=document["epoch"],
-        sequence=document["sequence"],
-        essence=document["essence"],
-        key=document["key"],
-        files={name: Mark(*mark) for name, mark in document["files"].items()},
-    )

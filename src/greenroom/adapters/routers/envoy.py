@@ -19,10 +19,11 @@ from typing import ClassVar
 from greenroom.adapters import ports_in_use
 from greenroom.adapters.envoy import binary
 from greenroom.adapters.envoy.admin import Admin, Live, Silent, look
-from greenroom.adapters.envoy.files import Draft, Folder, Mark, Sheet, Told, Unreadable
+from greenroom.adapters.envoy.files import Draft, Folder, Sheet, marks
 from greenroom.adapters.envoy.render import bootstrap, parts
 from greenroom.adapters.envoy.sense import refuse_nonsense
 from greenroom.adapters.envoy.settings import EnvoySettings, Tls
+from greenroom.adapters.told import Told, Unreadable
 from greenroom.domain.model import Colour, Routing, RoutingSpec
 from greenroom.errors import Permanent, PortError, Temporary
 from greenroom.ports import ActionKey, Capability, Life, Place, Program, ProgramStatus
@@ -66,7 +67,7 @@ class EnvoyRouter:
             return base if never else replace(base, detail=trouble or "the proxy does not answer")
         if not live.serving:
             return replace(base, detail=trouble or "the proxy is starting")
-        behind = [name for name, mark in told.files.items() if live.versions.get(name) != mark.version] if told else []
+        behind = [name for name, mark in marks(told).items() if live.versions.get(name) != mark.version] if told else []
         notes = [trouble] if trouble else []
         if unfinished:
             notes.append(f"not handed over to the proxy: {', '.join(unfinished)}; tell it again")
@@ -151,8 +152,8 @@ class EnvoyRouter:
             sequence += 1
         told = Told(spec, key.epoch, sequence, draft.essence, str(key))
         made = draft.sheets(told.revision)
-        marks = {name: Mark(sheet.version, sheet.digest, self._folder.digest(name)) for name, sheet in made.items()}
-        return replace(told, files=marks), made
+        files = {name: [sheet.version, sheet.digest, self._folder.digest(name)] for name, sheet in made.items()}
+        return replace(told, extra={"files": files}), made
 
     def _prepare(self) -> None:
         self._log.parent.mkdir(parents=True, exist_ok=True)

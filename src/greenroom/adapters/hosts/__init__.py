@@ -1,0 +1,1 @@
+"""Machines on which adapters work: this one, and others by SSH."""

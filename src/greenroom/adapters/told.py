@@ -1,0 +1,88 @@
+"""What a router was told, as a file: read back by whoever comes next, and recognised when somebody else changed it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from greenroom.domain.model import Backend, Colour, Endpoint, RoutingSpec, Split
+
+_FORMAT = 2
+
+
+class Unreadable(Exception):
+    """What was told cannot be known; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """`sequence` grows with everything that is told. `essence`: the same for the same content. `extra`: an adapter's own."""
+
+    spec: RoutingSpec
+    epoch: int
+    sequence: int
+    essence: str = ""
+    key: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def revision(self) -> str:
+        """Never comes twice, and stays for as long as the content does."""
+        return f"{self.sequence}-{self.essence}"
+
+
+def dumps(told: Told) -> bytes:
+    spec = told.spec
+    colours = {
+        str(colour): {
+            "share": spec.split.of(colour),
+            "version": spec.backend(colour).version,
+            "release": spec.backend(colour).release,
+            "endpoints": [[e.host, e.port, e.machine] for e in spec.backend(colour).endpoints],
+        }
+        for colour in Colour
+    }
+    document = {
+        "format": _FORMAT,
+        "sequence": told.sequence,
+        "essence": told.essence,
+        "epoch": told.epoch,
+        "key": told.key,
+        "spec": {**colours, "test": str(spec.test) if spec.test else None},
+        "extra": dict(told.extra),
+    }
+    return compact({**document, "check": digest(compact(document))})
+
+
+def loads(raw: bytes, where: str) -> Told:
+    """The inverse. `Unreadable` for anything that `dumps` did not write; `where` is for people."""
+    try:
+        document = json.loads(raw)
+        check = document.pop("check")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Unreadable(f"{where} is damaged") from error
+    if document.get("format") != _FORMAT:
+        raise Unreadable(f"{where} was written by another version of Greenroom")
+    if check != digest(compact(document)):
+        raise Unreadable(f"{where} was changed by somebody else")
+    spec = document["spec"]
+    blue, green = (
+        Backend(tuple(Endpoint(*e) for e in spec[c]["endpoints"]), spec[c]["version"], spec[c]["release"])
+        for c in ("blue", "green")
+    )
+    split = Split(spec["blue"]["share"], spec["green"]["share"])
+    routing = RoutingSpec(split, blue, green, Colour(spec["test"]) if spec["test"] else None)
+    return Told(
+        routing, document["epoch"], document["sequence"], document["essence"], document["key"], document["extra"]
+    )
+
+
+def compact(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
