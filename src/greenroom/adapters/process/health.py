@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from greenroom.adapters.hosts.http import ClosedWithoutAnswer, get
 from greenroom.adapters.ports_in_use import holders
 from greenroom.adapters.process.commands import words
 from greenroom.adapters.supervisor import runfiles
@@ -73,35 +74,30 @@ def _belongs(pid: int, leader: int) -> bool:
 
 
 def http(port: int, path: str, status: int | None) -> Answer:
-    """GET by hand: the status line is all that is needed, and no client need be imported for `status` to be quick."""
+    """GET, on this machine: see `judged`."""
+    return judged(
+        lambda: socket.create_connection(("127.0.0.1", port), ANSWER_WITHIN), f"127.0.0.1:{port}", path, status
+    )
+
+
+def judged(connect: Callable[[], socket.socket], authority: str, path: str, status: int | None) -> Answer:
+    """GET over what `connect` opens: the status alone decides, any 2xx if none is named. No body is waited for."""
     end = time.monotonic() + ANSWER_WITHIN
-    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: greenroom\r\nConnection: close\r\n\r\n"
-    answer = b""
     try:
-        with socket.create_connection(("127.0.0.1", port), ANSWER_WITHIN) as link:
-            link.sendall(request.encode())
-            while b"\r\n\r\n" not in answer and len(answer) < 65536:
-                link.settimeout(max(0.001, end - time.monotonic()))
-                if not (piece := link.recv(4096)):
-                    break
-                answer += piece
+        with connect() as link:
+            answer = get(link, path, {"Host": authority}, end, limit=0)
     except TimeoutError:
         return Late(f"{path} did not answer within {ANSWER_WITHIN:g} s")
+    except ClosedWithoutAnswer as error:
+        return f"{path}: {error}"
     except OSError as error:
         return f"{path} cannot be asked: {error.strerror or error}"
-    return _judge(answer, path, status)
-
-
-def _judge(answer: bytes, path: str, status: int | None) -> Answer:
-    head = answer.split(b"\r\n\r\n")[0].decode("latin-1").splitlines()
-    parts = head[0].split(None, 2) if head else []
-    if len(parts) < 2 or not parts[0].startswith("HTTP/") or not parts[1].isdigit():
-        return f"{path} did not answer in HTTP" if answer else f"{path}: the connection was closed without an answer"
-    code = int(parts[1])
-    if code == status or (status is None and 200 <= code < 300):
+    except ValueError:
+        return f"{path} did not answer in HTTP"
+    if answer.status == status or (status is None and 200 <= answer.status < 300):
         return ""
-    where = next((f" to {line[9:].strip()}" for line in head[1:] if line.lower().startswith("location:")), "")
-    return f"{path} answers {code}{where}" + (" (ask there, or set `status`)" if where else "")
+    to = answer.headers.get("location")
+    return f"{path} answers {answer.status}" + (f" to {to} (ask there, or set `status`)" if to is not None else "")
 
 
 def command(text: str, directory: Path, environment: Mapping[str, str], user: str = "") -> Answer:
