@@ -25,8 +25,12 @@ GROUPS = {
     "analyser": "greenroom.analysers",
     "notifier": "greenroom.notifiers",
     "journal": "greenroom.journals",
+    "host": "greenroom.hosts",
 }
 """By the port that they serve (`ports.py`)."""
+
+EXTRAS = ("docker",)
+"""Libraries that an extra of the same name brings."""
 
 
 def known(kind: str) -> tuple[str, ...]:
@@ -74,6 +78,12 @@ def forget() -> None:
     _found.cache_clear()
 
 
+def _install(error: Exception) -> str:
+    """Our own parts that are not in the default installation are extras."""
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    return f"`pip install 'greenroom[{missing}]'`" if missing in EXTRAS else "install or update that package"
+
+
 def _load(kind: str, point: EntryPoint) -> type[Any]:
     try:
         loaded = point.load()
@@ -82,7 +92,7 @@ def _load(kind: str, point: EntryPoint) -> type[Any]:
         why = f"{type(error).__name__}: {error}{missing}"
         raise UsageError(
             f"the {kind} `{point.name}` of {origin(point)} cannot be imported: {why}",
-            hint="install or update that package",
+            hint=_install(error),
         ) from error
     if not isinstance(loaded, type):
         raise UsageError(f"the {kind} `{point.name}` of {origin(point)} is no class: {point.value}")

@@ -1,4 +1,4 @@
-"""The composition root: the only place that makes adapters and hands them to each other.
+"""The composition root: one service with everything that a command needs of it.
 
 What a command may not need is imported where it is used: `rollback` must not wait for it.
 
@@ -17,24 +17,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from greenroom import __version__, enquiry
 from greenroom.adapters.journals.machine import owner
-from greenroom.adapters.journals.sqlite import SqliteJournal
 from greenroom.control import Accepted, ControlPlane
 from greenroom.domain.commands import Command
 from greenroom.domain.release import Service
 from greenroom.domain.template import conceal
 from greenroom.engine.world import Adapters
-from greenroom.errors import GreenroomError, PortError, Unobservable
-from greenroom.ports import Notifier, Owner, Place, Program
+from greenroom.errors import GreenroomError, JournalMissing, PortError, Unobservable
+from greenroom.ports import Journal, Notifier, Owner, Place, Program
+from greenroom.premises import Cabinet, Premises
 
 if TYPE_CHECKING:
     from greenroom.adapters.supervisor.client import Supervisord
-    from greenroom.adapters.vault import FileVault
-    from greenroom.config.loader import Loaded, Section
+    from greenroom.config.loader import Ground, Loaded
     from greenroom.domain.observation import Seen
+
+
+class Engine(Protocol):
+    """Works in a thread of this process, from the first `wake` on."""
+
+    def wake(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass
@@ -46,31 +53,51 @@ class Installed:
     state: Path
     loaded: Loaded | None = None
     create: bool = True
+    ground: Ground | None = None
+    engine: Engine | None = None
+    """One in this process, for a service that has no resident one."""
     _made: dict[str, Adapters] = field(default_factory=dict)
     _told: dict[str, tuple[Notifier, ...]] = field(default_factory=dict)
 
     @cached_property
-    def journal(self) -> SqliteJournal:
+    def premises(self) -> Premises:
+        ground = self.loaded.sections.ground if self.loaded is not None else self.ground
+        return Premises(self.name, self.file, self.state, ground)
+
+    @property
+    def here(self) -> bool:
+        """All is on this machine, where a resident engine watches over it; else the command's own engine works."""
+        return self.premises.here
+
+    @cached_property
+    def journal(self) -> Journal:
         """Raises `JournalUnusable` in its several kinds."""
-        if self.create:
-            self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return SqliteJournal(self.state / "journal.db", service=self.name, create=self.create)
+        return self.premises.journal(create=self.create)
+
+    @property
+    def begun(self) -> bool:
+        """There is a journal already. Makes none to find that out."""
+        if "journal" in self.__dict__:
+            return True
+        if self.here and not (self.state / "journal.db").exists():
+            return False
+        try:
+            self.__dict__["journal"] = self.premises.journal(create=False)
+        except JournalMissing:
+            return False
+        return True
 
     @cached_property
     def control(self) -> ControlPlane:
         return ControlPlane(self.journal)
 
-    @cached_property
+    @property
     def supervisor(self) -> Supervisord:
-        from greenroom.adapters.supervisor.client import Supervisord
+        return self.premises.supervisor
 
-        return Supervisord(self.state, self.name)
-
-    @cached_property
-    def vault(self) -> FileVault:
-        from greenroom.adapters.vault import FileVault
-
-        return FileVault(self.state / "secrets")
+    @property
+    def vault(self) -> Cabinet:
+        return self.premises.vault
 
     @cached_property
     def _secrets(self) -> list[Mapping[str, str]]:
@@ -84,7 +111,8 @@ class Installed:
 
     @cached_property
     def place(self) -> Place:
-        return Place(self.name, self.file, self.state, self.supervisor, self.vault)
+        """This machine's."""
+        return self.premises.place()
 
     # --- adapters ---------------------------------------------------------------------------------------------
 
@@ -97,14 +125,19 @@ class Installed:
             return self._adapters(release.id, release.definition)
         if self.loaded is None:
             raise Unobservable("nothing was ever released here", hint="`greenroom deploy VERSION` releases a version")
-        return adapters(self.loaded, self.place)
+        return self._assembled(self.loaded)
+
+    def _assembled(self, loaded: Loaded) -> Adapters:
+        from greenroom import assembly
+
+        return assembly.adapters(loaded, self.premises)
 
     def _adapters(self, release: str, definition: Mapping[str, Any]) -> Adapters:
         if release not in self._made:
             from greenroom.config.loader import from_document
 
             loaded = from_document(definition, self.vault.values(release), self.file)
-            self._made = {release: adapters(loaded, self.place)}
+            self._made = {release: self._assembled(loaded)}
         return self._made[release]
 
     def notifiers_for(self, service: Service) -> tuple[Notifier, ...]:
@@ -113,11 +146,11 @@ class Installed:
         if release is None:
             return ()
         if release.id not in self._told:
+            from greenroom import assembly
             from greenroom.config.loader import from_document
 
             loaded = from_document(release.definition, self.vault.values(release.id), self.file)
-            made = tuple(_make("notifier", section, self.place) for section in loaded.sections.notifiers)
-            self._told = {release.id: made}
+            self._told = {release.id: assembly.notifiers(loaded, self.premises)}
         return self._told[release.id]
 
     # --- commands ---------------------------------------------------------------------------------------------
@@ -180,15 +213,25 @@ class Installed:
 
     def ensure_engine(self) -> None:
         """Somebody is awake: the resident engine runs under the supervisor, and looks at the journal now."""
+        if not self.here:
+            if self.engine is not None:
+                self.engine.wake()
+            return
         answer = enquiry.ask(self.state, "poke", timeout=0.3)
         if answer is None or answer.get("version") != __version__:  # an older engine gives way to ours
             (self.state / "logs").mkdir(parents=True, exist_ok=True)
             self.supervisor.apply(self.engine_program())
             enquiry.ask(self.state, "poke", timeout=0.3)
 
+    def close(self) -> None:
+        """The command is at its end."""
+        if self.engine is not None:
+            self.engine.close()
+
     def shutdown(self) -> None:
         """End the engine, the router and the supervisor itself; returns at once."""
-        self.supervisor.shutdown()
+        if self.here:
+            self.supervisor.shutdown()
 
     # --- looking without an engine ----------------------------------------------------------------------------
 
@@ -211,44 +254,18 @@ class Installed:
         return seen, [f"{need}: {why}" for need, why in sorted(seen.unseen.items())]
 
     def problems(self) -> list[str]:
-        """What is wrong with the file's parts on this machine, before anything is touched."""
-        from greenroom import plugins
-        from greenroom.config.source import placed, read
+        """What is wrong with the file's parts on their machines, before anything is touched."""
+        from greenroom import assembly
 
-        loaded = self.loaded
-        assert loaded is not None
-        found: list[str] = []
-        sections = loaded.sections
-        for kind, section in (("environment", sections.environment), ("router", sections.router)):
-            examine = getattr(plugins.find(kind, section.type), "problems", None)
-            if examine is not None:
-                told = examine(section.settings, self.place)
-                found += [problem if problem.startswith(f"{kind}.") else f"{kind}: {problem}" for problem in told]
-        source = read(self.file) if found else None
-        return [placed(source, problem) for problem in found] if source else []
+        assert self.loaded is not None
+        return assembly.problems(self.loaded, self.premises)
 
+    def hazards(self) -> list[str]:
+        """Facts for which users would notice a deploy that works."""
+        from greenroom import assembly
 
-def _make(kind: str, section: Section, place: Place) -> Any:
-    from greenroom import plugins
-
-    return plugins.find(kind, section.type)(section.settings, place)
-
-
-def adapters(loaded: Loaded, place: Place) -> Adapters:
-    """Everything that a release acts and looks through."""
-    from greenroom import plugins
-
-    sections = loaded.sections
-    environment, router = sections.environment, sections.router
-    measured = router.type in plugins.known("analyser")
-    return Adapters(
-        artefact=_make("artefact", environment, place),
-        environment=_make("environment", environment, place),
-        router=_make("router", router, place),
-        analyser=_make("analyser", router, place) if measured else None,
-        checks={section.name: _make("check", section, place) for section in sections.checks},
-        watches={section.name: _make("check", section, place) for section in sections.watches},
-    )
+        assert self.loaded is not None
+        return assembly.hazards(self.loaded, self.premises)
 
 
 def open_service(file: Path, environ: Mapping[str, str] | None = None) -> Installed:
@@ -259,6 +276,18 @@ def open_service(file: Path, environ: Mapping[str, str] | None = None) -> Instal
     return Installed(loaded.service, Path(os.path.abspath(file)), loaded.state, loaded)
 
 
-def reopen(name: str, file: Path, state: Path, *, create: bool = False) -> Installed:
-    """By its state folder, without reading the file."""
-    return Installed(name, file, state, create=create)
+def reopen(name: str, file: Path, state: Path, *, create: bool = False, ground: Ground | None = None) -> Installed:
+    """By its state folder, without reading the file; `ground` for a service that lives elsewhere."""
+    return Installed(name, file, state, create=create, ground=ground)
+
+
+def ground_of(file: Path, environ: Mapping[str, str] | None = None) -> Ground | None:
+    """Where the service of this file lives, if not on this machine alone. Reads nothing else of the file."""
+    from greenroom.config.source import read
+
+    source = read(file)
+    if not (source.document.get("hosts") or source.document.get("journal")):
+        return None
+    from greenroom.config.loader import load_ground
+
+    return load_ground(source, os.environ if environ is None else environ)

@@ -71,6 +71,15 @@ class Office:
     def loaded(self) -> Any:
         return SimpleNamespace(plan=self.plan, document=self.document)
 
+    here = True
+
+    @property
+    def begun(self) -> bool:
+        return (self.state / "journal.db").exists()
+
+    def close(self) -> None:
+        """Nothing of its own."""
+
     def by(self) -> str:
         return "ann@shop"
 
@@ -99,6 +108,9 @@ class Office:
 
     def problems(self) -> list[str]:
         return self.preflight
+
+    def hazards(self) -> list[str]:
+        return []
 
     def conceal(self, text: str) -> str:
         return text.replace("hunter2", "${PASSWORD}")

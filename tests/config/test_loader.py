@@ -232,10 +232,10 @@ CHANGED = [
     ("web:", "{a: {command: x}, b: {command: x}}#", "3: environment.processes: it is not clear which process gets"),
     (
         "environment:",
-        "environment:\n  type: docker",
-        "3: environment.type: `docker` is not built yet; there is: process",
+        "environment:\n  type: ecs",
+        "3: environment.type: `ecs` is not built yet; there is: docker, process",
     ),
-    ("router: {", "router: {type: nginx, ", "5: router.type: `nginx` is not built yet; there is: envoy"),
+    ("router: {", "router: {type: alb, ", "5: router.type: `alb` is not built yet; there is: envoy, haproxy, nginx"),
     (
         "router: {",
         "router: {type: envy, ",

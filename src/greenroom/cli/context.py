@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from greenroom.domain.release import Service
     from greenroom.engine.world import Adapters
     from greenroom.ports import Clock, Owner, Supervisor
+    from greenroom.wiring import Installed
 
 
 class Installation(Protocol):
@@ -38,6 +39,10 @@ class Installation(Protocol):
     @property
     def loaded(self) -> Loaded | None: ...
     @property
+    def here(self) -> bool: ...
+    @property
+    def begun(self) -> bool: ...
+    @property
     def control(self) -> ControlPlane: ...
     @property
     def supervisor(self) -> Supervisor: ...
@@ -50,19 +55,35 @@ class Installation(Protocol):
     def adapters_for(self, service: Service) -> Adapters: ...
     def seen(self) -> tuple[Seen | None, list[str]]: ...
     def problems(self) -> list[str]: ...
+    def hazards(self) -> list[str]: ...
+    def close(self) -> None: ...
     def conceal(self, text: str) -> str: ...
 
 
 def _open(file: Path, environ: Mapping[str, str]) -> Installation:
     from greenroom.wiring import open_service
 
-    return open_service(file, environ)
+    return _with_engine(open_service(file, environ))
 
 
 def _reopen(name: str, file: Path, state: Path) -> Installation:
-    from greenroom.wiring import reopen
+    from greenroom.wiring import ground_of, reopen
 
-    return reopen(name, file, state)
+    try:
+        ground = ground_of(file)
+    except UsageError:
+        if not (state / "journal.db").exists():
+            raise
+        ground = None  # what runs here does not need the file
+    return _with_engine(reopen(name, file, state, ground=ground))
+
+
+def _with_engine(installed: Installed) -> Installation:
+    if not installed.here:
+        from greenroom.awake import Beside
+
+        installed.engine = Beside(installed)
+    return installed
 
 
 @dataclass(frozen=True)
@@ -86,6 +107,12 @@ class Context:
     service: str | None = None
     known: str = ""
     """What is known of the route, for an error that nobody foresaw."""
+    opened: list[Installation] = field(default_factory=list)
+
+    def close(self) -> None:
+        """An engine of our own ends with the command."""
+        while self.opened:
+            self.opened.pop().close()
 
     @property
     def stream(self) -> TextIO:
@@ -106,7 +133,7 @@ class Context:
 
     def open(self) -> Installation:
         """By the file, which must be good. `UsageError` with everything that is wrong with it."""
-        installed = self.tools.open(self.file, os.environ)
+        installed = self._opened(self.tools.open(self.file, os.environ))
         self.service = installed.name
         return installed
 
@@ -132,13 +159,18 @@ class Context:
 
         try:
             name, state = locate(self.file)
-            return self.tools.reopen(name, self.file.absolute(), state)
+            return self._opened(self.tools.reopen(name, self.file.absolute(), state))
         except UsageError as error:
             state_known = state_folder(self.file)
             if state_known is None or not (state_known / "journal.db").exists():
                 raise
             print(f"{error.message}; going on without it", file=sys.stderr)
-            return self.tools.reopen(self._recorded_name(state_known), self.file.absolute(), state_known)
+            name = self._recorded_name(state_known)
+            return self._opened(self.tools.reopen(name, self.file.absolute(), state_known))
+
+    def _opened(self, installed: Installation) -> Installation:
+        self.opened.append(installed)
+        return installed
 
     def _recorded_name(self, state: Path) -> str:
         """The service's name as its last release was given it."""

@@ -98,7 +98,7 @@ def _disk(state: Path) -> Check:
 
 def _standing(context: Context, installed: Installation) -> Iterator[Check]:
     """What runs already: nothing of it is needed before the first release."""
-    if not (installed.state / "journal.db").exists():
+    if not installed.begun:
         yield Check("journal", "ok", "nothing was released yet; the first deploy makes it")
         return
     service = Service()

@@ -61,6 +61,7 @@ class Ending:
     status: Status
     now: float
     signal: int = 0
+    resident: bool = True
 
 
 class Interrupted(BaseException):
@@ -93,7 +94,8 @@ class Follower:
                     picture = self._read()
                 self.screen.show(picture)
         except Interrupted as signalled:
-            return Ending(picture.service, picture.release, picture.status, picture.now, signalled.number)
+            here = self.installed.here
+            return Ending(picture.service, picture.release, picture.status, picture.now, signalled.number, here)
         finally:
             self.screen.close()
         return Ending(picture.service, picture.release, picture.status, picture.now)

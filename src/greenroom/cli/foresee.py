@@ -31,7 +31,7 @@ def plan(context: Context, version: str) -> int:
 
 def known(installed: Installation) -> tuple[Service, Seen | None, float]:
     """State, sight and time; the journal is not made for it."""
-    if not (installed.state / "journal.db").exists():
+    if not installed.begun:
         return Service(), None, 0.0
     control = installed.control
     return control.state(), installed.seen()[0], control.now()

@@ -89,7 +89,10 @@ def verb(*decorators: Callable[..., Any]) -> Callable[[Callable[..., int]], clic
             ctx = click.get_current_context()
             before: Context = ctx.obj
             context = replace(before, verb=name, file=file or before.file, json=as_json or before.json)
-            return guarded(context, lambda: body(context, **options))
+            try:
+                return guarded(context, lambda: body(context, **options))
+            finally:
+                context.close()
 
         call.__doc__ = body.__doc__
         wrapped: Any = common(call)

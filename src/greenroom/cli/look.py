@@ -15,6 +15,8 @@ from greenroom.errors import GreenroomError, JournalError, JournalMissing, Usage
 
 ASLEEP = "the resident engine does not answer: nobody watches, nothing is restarted; `greenroom reconcile` wakes it"
 
+UNWATCHED = "no command is at work: nobody watches the release; the same `greenroom deploy` again goes on with it"
+
 
 def status(context: Context) -> dict[str, Any]:
     """Never raises for what is broken on this machine: each thing that is, is one of `problems`."""
@@ -61,7 +63,7 @@ def own_look(installed: Installation, problems: list[str]) -> dict[str, Any]:
     """What this process sees, without the engine. Changes nothing."""
     journal, service, now, lease = "ok", Service(), 0.0, None
     try:
-        if not (installed.state / "journal.db").exists():
+        if not installed.begun:
             raise JournalMissing("nothing was ever recorded here")  # and to look for it makes none
         control = installed.control
         service, now, lease = control.state(), control.now(), control.lease()
@@ -78,7 +80,9 @@ def own_look(installed: Installation, problems: list[str]) -> dict[str, Any]:
     document = status_document(installed.name, service, seen, now, lock=lock, problems=problems)
     if journal == "unreadable":  # there is nothing to compare the route with
         document = {**document, "route": "unknown", "drift": ""}
-    if service.active is not None and not service.down:
+    if not installed.here:
+        problems += [UNWATCHED] if service.running is not None and lease is None else []
+    elif service.active is not None and not service.down:
         problems.append(ASLEEP)
     return {**document, "rates": None, "engine": None, "journal": journal}
 

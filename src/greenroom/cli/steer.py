@@ -35,12 +35,21 @@ TAIL = 12
 def deploy(context: Context, version: str, why: str, *, keep: bool, detach: bool) -> int:
     check_version(version)
     installed = context.open()
+    _stays(installed, detach=detach)
     if not _follows(installed, version) and (problems := installed.problems()):
         raise UsageError("\n".join(problems), hint="nothing was touched")
     accepted = installed.deploy(version, why, keep=keep)
     if not accepted.release:
         return until_up(context, installed, f"{accepted.text}; the route agrees.")
     return _follow(context, installed, accepted, "deploy", detach=detach)
+
+
+def _stays(installed: Installation, *, detach: bool) -> None:
+    if detach and not installed.here:
+        raise UsageError(
+            "--detach needs a resident engine, and a service on other machines has none",
+            hint="the command's own engine does the work: let it run to the end",
+        )
 
 
 def check_version(version: str) -> None:
@@ -53,7 +62,7 @@ def check_version(version: str) -> None:
 
 def _follows(installed: Installation, version: str) -> bool:
     """This version is being released already. Creates nothing to find that out."""
-    if not (installed.state / "journal.db").exists():
+    if not installed.begun:
         return False
     running = installed.control.state().running
     return running is not None and running.version == version
@@ -62,6 +71,7 @@ def _follows(installed: Installation, version: str) -> bool:
 def steer(context: Context, verb: str, why: str, *, detach: bool) -> int:
     """promote, resume, abort, rollback: ask, and follow the release to its end."""
     installed = context.reach()
+    _stays(installed, detach=detach)
     asleep = verb == "resume" and installed.control.state().running is None
     accepted = context.ask(installed, verb, why)
     if asleep:

@@ -110,7 +110,8 @@ def _left(ending: Ending) -> Last:
     """Ctrl-C: nothing is undone, nothing is lost; the engine goes on."""
     release = ending.release
     where = f"{release.id} ({release.version}) is in {release.phase.spoken}"
-    text = f"Left as it is: {where}, and the resident engine goes on with it."
+    goes_on = "and the resident engine goes on with it" if ending.resident else "and nobody goes on with it until then"
+    text = f"Left as it is: {where}, {goes_on}."
     verbs = release.row.commands
     end = "`greenroom rollback` takes it back" if "rollback" in verbs else "`greenroom abort` ends it"
     ways = [f"`greenroom deploy {release.version}` follows it again"] + ([end] if {"rollback", "abort"} & verbs else [])

@@ -5,7 +5,6 @@ Every problem is told at once, each as `greenroom.yaml:12: router.listen: what i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +13,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from greenroom import plugins
-from greenroom.config import explain
+from greenroom.config import explain, grounds, naming
 from greenroom.config.nodes import Keys, dotted
-from greenroom.config.planning import NOT_ROUTED, Section, Sections, plan_of
-from greenroom.config.schema import INSTEAD, NOT_BUILT, File
+from greenroom.config.planning import NOT_ROUTED, PARITY, Ground, Section, Sections, plan_of
+from greenroom.config.schema import INSTEAD, NOT_BUILT, File, Parity
 from greenroom.config.source import Source, read, service_of, show_path, state_of
 from greenroom.domain.plan import Plan
 from greenroom.domain.template import conceal, reveal, secret_names
@@ -25,7 +24,6 @@ from greenroom.errors import UsageError
 from greenroom.ports import Capability
 
 _AT_MOST = 20
-_CREDENTIALS = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/]*@", re.IGNORECASE)
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -40,6 +38,7 @@ class Loaded:
     secrets: Mapping[str, str] = field(repr=False)
     plan: Plan
     sections: Sections
+    parity: Parity
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:
@@ -47,6 +46,19 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     source = read(path)
     names = secret_names(source.document)
     return _Loading(source, {name: environ[name] for name in names if name in environ}).loaded()
+
+
+def load_ground(source: Source, environ: Mapping[str, str]) -> Ground:
+    """Only where the service lives, for commands that need no more: the rest of the file may be broken."""
+    names = secret_names([source.document.get(key) for key in ("hosts", "journal")])
+    loading = _Loading(source, {name: environ[name] for name in names if name in environ})
+    loading.missing = {name: "" for name in names if name not in environ}
+    for key in ("hosts", "journal"):
+        loading.variables(source.document.get(key), (key,))
+    ground = grounds.ground(loading)
+    if loading.problems or ground is None:
+        raise loading.refusal()
+    return ground
 
 
 def from_document(document: Mapping[str, Any], secrets: Mapping[str, str], path: Path) -> Loaded:
@@ -71,7 +83,8 @@ class _Loading:
         if self.problems or not file or not sections:
             raise self.refusal()
         path, document = self.source.path, self.source.document
-        return Loaded(service, path, state, document, self.secrets, plan_of(file, sections), sections)
+        plan = plan_of(file, sections)
+        return Loaded(service, path, state, document, self.secrets, plan, sections, file.parity)
 
     def refusal(self) -> UsageError:
         lines = list(dict.fromkeys(text for _, text in sorted(self.problems, key=lambda problem: problem[0])))
@@ -133,19 +146,22 @@ class _Loading:
 
     def sections(self) -> Sections | None:
         document = self.source.document
+        ground = grounds.ground(self)
         environment = self.section("environment", document.get("environment"), ("environment",), "process")
         router = self.section("router", document.get("router") or {}, ("router",), "envoy")
         checks = self.entries("check", "checks")
         watches = self.entries("check", "watch")
         notifiers = self.entries("notifier", "notify")
-        if environment is None or router is None:
+        if environment is None or router is None or ground is None:
             return None
-        return Sections(environment, router, checks, watches, notifiers)
+        environment_on = grounds.places(self, "environment", environment, ground)
+        router_on = grounds.places(self, "router", router, ground)
+        return Sections(ground, environment, router, environment_on, router_on, checks, watches, notifiers)
 
     def entries(self, kind: str, key: str) -> tuple[Section, ...]:
         """A list of sections; each gets a name of its own."""
         found: list[Section] = []
-        taken: dict[str, Keys] = {}
+        taken: dict[str, Keys] = {PARITY: ("parity",)} if key == "checks" else {}
         written = self.source.document.get(key)
         for index, raw in enumerate(written if isinstance(written, list) else ()):
             keys = (key, index)
@@ -173,7 +189,8 @@ class _Loading:
             if found:
                 self.wrong((*keys, "type"), f"`{name}` cannot watch" if watch else f"`{name}` has no settings")
             return None
-        rest = {key: value for key, value in raw.items() if key != "type"}
+        shared = ("type", "hosts") if kind in ("environment", "router") else ("type",)
+        rest = {key: value for key, value in raw.items() if key not in shared}
         unfilled: frozenset[str] = getattr(model, "UNFILLED", frozenset())
         values = {**self.missing, **self.secrets}
         filled = {key: value if key in unfilled else reveal(value, values) for key, value in rest.items()}
@@ -205,14 +222,7 @@ class _Loading:
                 other = dotted(taken[written])
                 self.wrong((*keys, "name"), f"`{written[:80]}` is the name of {other} already; give it another")
             return written
-        address = next((str(raw[k]) for k in ("path", "url", "run") if isinstance(raw.get(k), str)), "")
-        shown = _host(address) if key == "notify" else _public(address)
-        name = f"{'watch:' if key == 'watch' else type + ' '}{shown}".strip()
-        count = 2
-        unique = name
-        while unique in taken:
-            unique, count = f"{name} ({count})", count + 1
-        return unique
+        return naming.unique(naming.made(raw, type, key), taken)
 
     def agree(self, file: File, sections: Sections) -> None:
         """What concerns several sections."""
@@ -225,6 +235,10 @@ class _Loading:
         for index, rule in enumerate(file.analysis or ()):
             if able is not None and rule.metric != "error_rate" and Capability.LATENCY not in able:
                 self.wrong(("analysis", index, "metric"), f"{router} does not measure latency")
+        for name in sections.environment_on if sections.environment_on != sections.router_on else ():
+            if not getattr(sections.ground.hosts[name].settings, "address", ""):
+                text = "is needed: the router is on another machine; write the address at which it reaches this one"
+                self.wrong(("hosts", name, "address"), text)
         if getattr(sections.environment.settings, "routed", "") is None:
             self.wrong(("environment", "processes"), NOT_ROUTED)
 
@@ -237,17 +251,4 @@ class _Loading:
         return frozenset(able) | frozenset(getattr(analyser, "capabilities", ()))
 
 
-def _host(address: str) -> str:
-    """Of an address whose path is a secret, as those of webhooks are."""
-    return "/".join(_public(address).split("/", 3)[:3])
-
-
-def _public(address: str) -> str:
-    """An address or command as a name: without credentials, query and more than a line."""
-    if re.match(r"[a-z][a-z0-9+.-]*://", address, re.IGNORECASE):
-        address = re.split(r"[?#]", _CREDENTIALS.sub(r"\1", address), maxsplit=1)[0]
-    line = "".join(c for c in (address.strip().splitlines() or [""])[0] if c.isprintable())
-    return line if len(line) <= 60 else line[:59] + "…"
-
-
-__all__: Sequence[str] = ("Loaded", "Section", "Sections", "from_document", "load")
+__all__: Sequence[str] = ("Ground", "Loaded", "Section", "Sections", "from_document", "load", "load_ground")

@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from greenroom import plugins
 from greenroom.config.schema import File
 from greenroom.domain.plan import Plan
+from greenroom.ports import Capability
+
+PARITY = "parity"
+"""The name of the check that compares both environments, where environment and router can be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +25,23 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
+class Ground:
+    """Where a service lives. `hosts` empty: on this machine alone. `home`: the host of its journal and secrets."""
+
+    journal: Section
+    hosts: Mapping[str, Section] = field(default_factory=dict)
+    home: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Sections:
+    """`environment_on`, `router_on`: names of hosts; empty: this machine."""
+
+    ground: Ground
     environment: Section
     router: Section
+    environment_on: tuple[str, ...] = ()
+    router_on: tuple[str, ...] = ()
     checks: tuple[Section, ...] = ()
     watches: tuple[Section, ...] = ()
     notifiers: tuple[Section, ...] = ()
@@ -44,10 +63,15 @@ def plan_of(file: File, sections: Sections) -> Plan:
         drain=float(getattr(router, "drain", usual.drain)),
         ready_within=_ready_within(environment) or usual.ready_within,
         build_within=float(getattr(environment, "prepare_timeout", usual.build_within)),
-        checks=tuple(section.name for section in sections.checks),
+        checks=(*(section.name for section in sections.checks), *((PARITY,) if _compared(file, sections) else ())),
         watches=tuple(section.name for section in sections.watches),
         rules=file.rules,
     )
+
+
+def _compared(file: File, sections: Sections) -> bool:
+    pair = (plugins.find("environment", sections.environment.type), plugins.find("router", sections.router.type))
+    return file.parity.check and all(Capability.PARITY in getattr(each, "capabilities", ()) for each in pair)
 
 
 def _ready_within(environment: Any) -> float:

@@ -22,8 +22,8 @@ from greenroom.units import Seconds, duration, percent, share, show_duration
 
 NOT_BUILT: dict[str, frozenset[str]] = {
     "key": frozenset({"gates"}),
-    "environment": frozenset({"docker", "ecs", "asg", "kubernetes", "static"}),
-    "router": frozenset({"nginx", "haproxy", "alb", "route53", "kubernetes", "gateway", "static"}),
+    "environment": frozenset({"ecs", "asg", "kubernetes", "static"}),
+    "router": frozenset({"alb", "route53", "kubernetes", "gateway", "static"}),
     "check": frozenset({"load", "sarif", "approval"}),
     "notifier": frozenset({"slack", "email"}),
 }
@@ -111,6 +111,25 @@ class Analysis(BaseModel):
         return Rule(self.metric, self.max, ratio, self.min_requests, self.no_data)
 
 
+class Allow(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(
+        min_length=1, max_length=200, description="What may differ: `web.env.FEATURE_X`; `*` is anything."
+    )
+    why: str = Field(min_length=1, max_length=400, description="The reason, shown wherever it differs.")
+
+
+class Parity(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    check: bool = Field(
+        default=True,
+        description="Compare what both environments really run with in every release, before any traffic moves.",
+    )
+    allow: list[Allow] = Field(default=[], description="What differs on purpose, each with its reason.")
+
+
 class File(BaseModel):
     """`service` and `state_dir` are judged by `source`, which needs them without this module."""
 
@@ -155,6 +174,22 @@ class File(BaseModel):
         default=86400.0, description="How long after that the version before stays up, for a rollback by hand."
     )
     notify: list[dict[str, Any]] = Field(default=[], description="Who is told what happened.")
+    parity: Parity = Field(
+        default=Parity(),
+        description="Blue and green must be alike: only colour, version and port may differ. `greenroom parity` shows it.",
+    )
+    hosts: dict[str, dict[str, Any]] = Field(
+        default={},
+        description=(
+            "Machines that are reached by SSH, by name. `environment.hosts` and `router.hosts` say what is where; "
+            "without them, both are on every host. Without `hosts`, all is on this machine."
+        ),
+    )
+    journal: dict[str, Any] = Field(
+        default={},
+        description="Where the record and the lock of releases are kept. Default: in `state_dir`; with `hosts`, on the "
+        "first host of the router.",
+    )
     state_dir: Annotated[Any, WithJsonSchema({"type": "string"})] = Field(
         default=None, description="Where Greenroom keeps its state. Default: `.greenroom` beside the file."
     )

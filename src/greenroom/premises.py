@@ -1,0 +1,101 @@
+"""Where a service's adapters work: this machine, or the hosts of its file; and what they stand on there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from greenroom import plugins
+from greenroom.engine.followers import CursorFile, Cursors
+from greenroom.ports import Host, Journal, Place, Vault
+
+if TYPE_CHECKING:
+    from greenroom.adapters.supervisor.client import Supervisord
+    from greenroom.config.planning import Ground
+
+STATE_ON_HOST = "/var/lib/greenroom"
+"""Where a service's folder is on a host that says nothing else."""
+
+
+class Cabinet(Vault, Protocol):
+    """A vault that can be looked through, to keep what is in it out of what people read."""
+
+    def every(self) -> list[Mapping[str, str]]: ...
+
+
+class Premises:
+    """One service's. Each thing is made when it is asked for, once. `ground` None: this machine alone."""
+
+    def __init__(self, service: str, file: Path, state: Path, ground: Ground | None = None) -> None:
+        self.service, self.file, self.state, self.ground = service, file, state, ground
+        self._hosts: dict[str, Host] = {}
+
+    @property
+    def here(self) -> bool:
+        """All is on this machine: a resident engine watches over it."""
+        return self.ground is None or not self.ground.hosts
+
+    @cached_property
+    def supervisor(self) -> Supervisord:
+        from greenroom.adapters.supervisor.client import Supervisord
+
+        return Supervisord(self.state, self.service)
+
+    @cached_property
+    def vault(self) -> Cabinet:
+        """Beside the journal: who continues a release on another machine needs both."""
+        from greenroom.adapters.vault import FileVault, HostVault, Remembering
+
+        if self.ground is None or self.here:
+            return FileVault(self.state / "secrets")
+        home = self.ground.home
+        return Remembering(HostVault(self.host(home), f"{self.state_on(home)}/secrets"))
+
+    def journal(self, *, create: bool) -> Journal:
+        """Raises `JournalUnusable` in its several kinds."""
+        if self.ground is None or self.ground.journal.type == "sqlite":
+            from greenroom.adapters.journals.sqlite import SqliteJournal
+
+            if create:
+                self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return SqliteJournal(self.state / "journal.db", service=self.service, create=create)
+        kept = self.ground.journal
+        journal: Journal = plugins.find("journal", kept.type).at(kept.settings, self.home, create=create)
+        return journal
+
+    @cached_property
+    def cursors(self) -> Cursors:
+        """How far notifiers were told: beside the journal, or every new runner would tell all of it again."""
+        if self.ground is None or self.here:
+            return CursorFile(self.state / "notified.json")
+        from greenroom.adapters.hosts.cursors import HostCursors
+
+        return HostCursors(self.host(self.ground.home), self.state_on(self.ground.home))
+
+    @property
+    def home(self) -> Place:
+        """Where the journal and the secrets are."""
+        return self.place(self.ground.home if self.ground is not None else "")
+
+    def host(self, name: str) -> Host:
+        assert self.ground is not None
+        if name not in self._hosts:
+            section = self.ground.hosts[name]
+            self._hosts[name] = plugins.find("host", section.type)(name, section.settings)
+        return self._hosts[name]
+
+    def state_on(self, name: str) -> str:
+        assert self.ground is not None
+        return str(getattr(self.ground.hosts[name].settings, "state", None) or f"{STATE_ON_HOST}/{self.service}")
+
+    def place(self, name: str = "", *, apart: bool = False) -> Place:
+        """On this host ("": this machine). `apart`: its ports must be reached from the routers' machines."""
+        if self.ground is None or not name:
+            from greenroom.adapters.hosts.local import LocalHost
+
+            return Place(self.service, self.file, self.state, self.supervisor, self.vault, LocalHost())
+        section = self.ground.hosts[name]
+        address = section.settings.address if apart else "127.0.0.1"
+        return Place(self.service, self.file, Path(self.state_on(name)), None, self.vault, self.host(name), address)
