@@ -1,0 +1,1 @@
+"""Docker: what the artefact and the environment `docker` share."""
