@@ -76,7 +76,7 @@ class Engine:
         self.folder.mkdir(0o711)
         self.socket = self.folder / "docker.sock"
         self.bridge = f"grd{self.folder.name[len(_PREFIX) :]}"[:15]
-        self.net = random.randrange(64, 250)
+        self.net = _free_net()
         me = Identity.of(os.getpid())
         assert me is not None
         owner = {"pid": me.pid, "started": me.started, "boot": me.boot, "bridge": self.bridge}
@@ -347,6 +347,12 @@ def _named(text: str) -> list[int]:
     for _ in range(4):
         found |= {pid for pid, parent in parents.items() if parent in found}
     return sorted(found)
+
+
+def _free_net() -> int:
+    """N of a 10.N.0.0/16 in which this machine has no address."""
+    taken = _ip("-4", "-o", "addr", "show")
+    return random.choice([number for number in range(64, 250) if f" 10.{number}." not in taken])
 
 
 def _ip(*words: str) -> str:
