@@ -98,6 +98,7 @@ pip install -qq --require-hashes --no-deps -r "$lock" || fail "the packages of $
     "pip's own words stand above. Is the package index reachable, and its certificate known?"
 say "installing greenroom itself (editable)"
 pip install -qq --no-deps --no-build-isolation --editable .
+rm -rf src/*.egg-info # what an earlier build left there would be found first, with other entry points
 "$venv/bin/python" -m compileall -q src || true # as an installed package is: commands start faster
 wanted "$lock" >"$(stamp "$set_name")"
 say "ready: $venv/bin/greenroom"

@@ -25,6 +25,30 @@ class Cabinet(Vault, Protocol):
     def every(self) -> list[Mapping[str, str]]: ...
 
 
+class Remembering:
+    """What a release was given never changes, and is asked for at every look: it is fetched once."""
+
+    def __init__(self, vault: Cabinet) -> None:
+        self._vault = vault
+        self._known: dict[str, Mapping[str, str]] = {}
+
+    def values(self, release: str) -> Mapping[str, str]:
+        if release not in self._known:
+            self._known[release] = self._vault.values(release)
+        return self._known[release]
+
+    def pin(self, release: str, values: Mapping[str, str]) -> None:
+        self._vault.pin(release, values)
+        self._known[release] = dict(values)
+
+    def forget(self, release: str) -> None:
+        self._known.pop(release, None)
+        self._vault.forget(release)
+
+    def every(self) -> list[Mapping[str, str]]:
+        return self._vault.every()
+
+
 class Premises:
     """One service's. Each thing is made when it is asked for, once. `ground` None: this machine alone."""
 
@@ -46,10 +70,12 @@ class Premises:
     @cached_property
     def vault(self) -> Cabinet:
         """Beside the journal: who continues a release on another machine needs both."""
-        from greenroom.adapters.vault import FileVault, HostVault, Remembering
-
         if self.ground is None or self.here:
+            from greenroom.adapters.vault import FileVault
+
             return FileVault(self.state / "secrets")
+        from greenroom.adapters.vault import HostVault
+
         home = self.ground.home
         return Remembering(HostVault(self.host(home), f"{self.state_on(home)}/secrets"))
 
