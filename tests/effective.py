@@ -17,14 +17,6 @@ def alike(**facts: str) -> Facts:
     return Facts(stated, stated)
 
 
-@dataclass(frozen=True)
-class May:
-    """An entry of `parity.allow`."""
-
-    path: str
-    why: str
-
-
 @dataclass
 class Telling:
     """`failing`: raised instead of an answer. `looks`: how often each colour was asked about."""

@@ -13,6 +13,7 @@ from greenroom.errors import GreenroomError
 from greenroom.ports import Analyser, Artefact, Check, Environment, Notifier, Place, Router
 
 if TYPE_CHECKING:
+    from greenroom.adapters.checks.parity import ParityCheck
     from greenroom.config.loader import Loaded, Section
     from greenroom.config.planning import Sections
     from greenroom.premises import Premises
@@ -36,9 +37,7 @@ def adapters(loaded: Loaded, premises: Premises) -> Adapters:
 
         checks = {name: EachWay(check, routers) for name, check in checks.items()}
     if PARITY in loaded.plan.checks:
-        from greenroom.adapters.checks.parity import ParityCheck
-
-        checks[PARITY] = ParityCheck(environment, router, [(a.path, a.why) for a in loaded.parity.allow])
+        checks[PARITY] = parity(environment, router, loaded)
     return Adapters(
         artefact=_artefact(sections, premises),
         environment=environment,
@@ -47,6 +46,13 @@ def adapters(loaded: Loaded, premises: Premises) -> Adapters:
         checks=checks,
         watches={section.name: make("check", section, place) for section in sections.watches},
     )
+
+
+def parity(environment: Environment, router: Router, loaded: Loaded) -> ParityCheck:
+    """What the file of `loaded` allows to differ may."""
+    from greenroom.adapters.checks.parity import ParityCheck
+
+    return ParityCheck(environment, router, [(entry.path, entry.why) for entry in loaded.parity.allow])
 
 
 def notifiers(loaded: Loaded, premises: Premises) -> tuple[Notifier, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from greenroom.cli.app import run
 from greenroom.cli.context import Tools
+from greenroom.config.schema import Allow
 from greenroom.control import Accepted, ControlPlane
 from greenroom.domain.commands import Command
 from greenroom.domain.observation import Seen
@@ -51,6 +52,8 @@ class Office:
         self.state.mkdir()
         self.plan, self.capture, self.awake, self.woken = plan, capture, True, 0
         self.preflight: list[str] = []
+        self.risks: list[str] = []
+        self.allow: list[Allow] = []
         self.document: dict[str, Any] = {"service": "shop"}
         self.meanwhile: Callable[[], None] = lambda: None
         self.clock = FakeClock()
@@ -69,7 +72,8 @@ class Office:
 
     @property
     def loaded(self) -> Any:
-        return SimpleNamespace(plan=self.plan, document=self.document)
+        parity = SimpleNamespace(allow=self.allow)
+        return SimpleNamespace(plan=self.plan, document=self.document, parity=parity)
 
     here = True
 
@@ -110,7 +114,7 @@ class Office:
         return self.preflight
 
     def hazards(self) -> list[str]:
-        return []
+        return self.risks
 
     def conceal(self, text: str) -> str:
         return text.replace("hunter2", "${PASSWORD}")

@@ -166,3 +166,21 @@ def test_the_plan_for_a_service_that_is_down_says_that_the_old_version_starts_ag
     assert not begun.down
     assert begun.running is not None
     assert begun.running.baseline == begun.active is not None
+
+
+def test_a_hazard_is_downtime_and_no_problem() -> None:
+    story = Story().succeed("1")
+    live = up(BLUE, "r-0001", "1")
+    seen = look(serving(ALL_BLUE, blue=backend(live)), live)
+    smooth = outlook(story.service, seen, "2", Plan(), {}, [], story.now)
+    assert (smooth["exit"], smooth["without_downtime"], smooth["because"]) == (0, True, [])
+    rough = outlook(story.service, seen, "2", Plan(), {}, [], story.now, ["router.drain: is 0"])
+    assert (rough["exit"], rough["without_downtime"], rough["because"]) == (0, False, ["router.drain: is 0"])
+    assert rough["problems"] == []
+    assert rough["steps"] == smooth["steps"]
+    refused = outlook(story.service, seen, "2", Plan(), {}, ["a port is taken"], story.now, ["router.drain: is 0"])
+    assert (refused["exit"], refused["problems"], refused["because"]) == (
+        2,
+        ["a port is taken"],
+        ["router.drain: is 0"],
+    )

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.domain.model import Colour
-from greenroom.domain.parity import Kind, compare, sentence
+from greenroom.domain.parity import Allowance, Kind, compare, sentence
 from greenroom.ports import Facts
-from tests.effective import May, alike
+from tests.effective import alike
 
 WEB = alike(image="shop", memory="512m", env__MODE="fast")
 
@@ -68,7 +68,7 @@ def test_a_colour_that_was_changed_by_hand_is_told_apart_from_the_other() -> Non
 
 def test_the_file_may_allow_it_with_a_reason() -> None:
     blue, green = {"web": Facts({"env.FEATURE_A": "on", "env.MODE": "x"})}, {"web": Facts({"env.MODE": "y"})}
-    found = compare(blue, green, [May("web.env.FEATURE_*", "a trial")])
+    found = compare(blue, green, [Allowance("web.env.FEATURE_*", "a trial")])
     assert [(x.path, x.kind, x.why) for x in found.found] == [
         ("web.env.MODE", Kind.DIFFERENT, ""),
         ("web.env.FEATURE_A", Kind.ALLOWED, "a trial"),
@@ -76,16 +76,20 @@ def test_the_file_may_allow_it_with_a_reason() -> None:
     assert [x.path for x in found.wrong] == ["web.env.MODE"]
     assert sentence(found.found[1]) == "web.env.FEATURE_A: blue on, green without; allowed: a trial"
     strayed = Facts({"memory": "2g"}, {"memory": "1g"})
-    assert not compare({"web": strayed}, {"web": strayed}, [May("*.memory", "sized by hand")]).wrong
+    assert not compare({"web": strayed}, {"web": strayed}, [Allowance("*.memory", "sized by hand")]).wrong
 
 
 def test_a_change_needs_no_permission_and_is_called_one() -> None:
-    [found] = compare({"web": alike(a="1")}, {"web": alike(a="2")}, [May("web.a", "why not")]).found
+    [found] = compare({"web": alike(a="1")}, {"web": alike(a="2")}, [Allowance("web.a", "why not")]).found
     assert (found.kind, found.why) == (Kind.CHANGED, "")
 
 
 def test_a_permission_for_what_is_not_there_is_named() -> None:
-    allow = [May("web.memory", "equal today"), May("web.env.OLD_*", "gone"), May("job.a", "only there")]
+    allow = [
+        Allowance("web.memory", "equal today"),
+        Allowance("web.env.OLD_*", "gone"),
+        Allowance("job.a", "only there"),
+    ]
     found = compare({"web": WEB, "job": alike(a="1")}, {"web": WEB}, allow)
     assert found.unused == ("web.env.OLD_*",)
 
@@ -102,7 +106,7 @@ def test_a_process_of_one_colour_is_set_apart() -> None:
 def test_with_one_colour_alone_there_is_nothing_to_compare() -> None:
     assert compare({"web": WEB}, {}).alone is Colour.BLUE
     assert compare({"web": Facts({}, {"a": "1"})}, {"web": WEB}).alone is Colour.GREEN
-    nothing = compare({}, {}, [May("web.a", "x")])
+    nothing = compare({}, {}, [Allowance("web.a", "x")])
     assert (nothing.nothing, nothing.alone, nothing.unused) == (True, None, ())
 
 
@@ -142,4 +146,4 @@ def test_whatever_differs_is_told_and_whatever_is_allowed_passes(
             differs = {f"{process}.{path}" for path in {**here, **there} if here.get(path) != there.get(path)}
             if here and there:
                 assert differs <= {x.path for x in found.found}
-    assert compare(blue, green, [May("*", "all of it")]).wrong == ()
+    assert compare(blue, green, [Allowance("*", "all of it")]).wrong == ()

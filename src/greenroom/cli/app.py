@@ -232,6 +232,19 @@ def doctor(context: Context) -> int:
     return doctor(context)
 
 
+@verb()
+def parity(context: Context) -> int:
+    """Prove that both environments are alike.
+
+    What they really run with, not the file: image, command, variables, limits, mounts, networks, the router's settings.
+    Only colour, version and port may differ, and what a release asked for; what differs on purpose stands in
+    `parity.allow` of the file, with a reason. Exit 0, 8 with warnings, 6 if they are not alike.
+    """
+    from greenroom.cli.parity import parity
+
+    return parity(context)
+
+
 @verb(
     click.option(
         "--out", type=click.Path(path_type=Path), default=Path("greenroom-demo"), show_default=True, help="Where."

@@ -20,7 +20,8 @@ def plan(context: Context, version: str) -> int:
     loaded = installed.loaded
     assert loaded is not None
     service, seen, now = known(installed)
-    document = outlook(service, seen, version, loaded.plan, loaded.document, installed.problems(), now)
+    problems, hazards = installed.problems(), installed.hazards()
+    document = outlook(service, seen, version, loaded.plan, loaded.document, problems, now, hazards)
     document = {"service": installed.name, **document}
     if context.json:
         context.document(document)
@@ -59,4 +60,8 @@ def pages(document: dict[str, Any], width: int, ink: Ink) -> list[str]:
 def _downtime(document: dict[str, Any], width: int, ink: Ink) -> list[str]:
     if document["without_downtime"]:
         return [ink("  ✓ without downtime", "good")]
-    return [ink(x, "red") for x in wrapped(f"downtime: {'; '.join(document['because'])}", width, "    ", "  ✗ ")]
+    reasons = document["because"]
+    if len(reasons) == 1:
+        return [ink(x, "red") for x in wrapped(f"downtime: {reasons[0]}", width, "    ", "  ✗ ")]
+    lines = [line for reason in reasons for line in wrapped(reason, width, " " * 6, "    - ")]
+    return [ink("  ✗ downtime:", "red"), *(ink(line, "red") for line in lines)]

@@ -20,13 +20,16 @@ def outlook(
     definition: Mapping[str, Any],
     problems: Sequence[str],
     now: float,
+    hazards: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """`plan --json`. `seen` None: nothing could be seen. `problems`: what stands in the way, found beforehand."""
+    """`plan --json`. `seen` None: nothing could be seen. Found beforehand: `problems`, which stand in the way, and
+    `hazards`, facts for which users would notice a deploy that works.
+    """
     details = {"version": version, "plan": plan.document(), "definition": definition}
     answer = consider(service, Command("deploy", "", "", details), now)
     active = service.active
     colour = active.colour.other if active else Colour.BLUE
-    reasons = downtime(service, seen)
+    reasons = [*downtime(service, seen), *hazards]
     code, text, hint = 0, f"deploy {version} would begin {next_release(service)} on {colour}", ""
     if isinstance(answer, Not):
         code, text, hint = answer.exit_code, answer.text, answer.hint

@@ -28,13 +28,12 @@ class Stated(Protocol):
     def asked(self) -> Mapping[str, str]: ...
 
 
-class Allowance(Protocol):
+@dataclass(frozen=True, slots=True)
+class Allowance:
     """Something that differs on purpose. `path`: a glob over `process.path`."""
 
-    @property
-    def path(self) -> str: ...
-    @property
-    def why(self) -> str: ...
+    path: str
+    why: str
 
 
 class Kind(StrEnum):

@@ -5,7 +5,7 @@ Made by the wiring, of a release's own environment and router, not by a `type` o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from greenroom.domain.model import Case, Colour, Document, Finding, Verdict
@@ -23,6 +23,7 @@ Looked = Mapping[Colour, Mapping[str, Facts]]
 
 class ParityCheck:
     """`environment` and `router` are asked where they can say (`Capability.PARITY`); at least one of them should.
+    `allow`: what differs on purpose, as (path, why).
 
     What cannot be seen raises, as every port does: `Temporary` is asked again by the engine and becomes UNKNOWN in the
     end. Two colours that could not be looked at are not alike.
@@ -30,8 +31,9 @@ class ParityCheck:
 
     name = "parity"
 
-    def __init__(self, environment: Environment, router: Router, allow: Sequence[Allowance] = ()) -> None:
-        self._environment, self._router, self._allow = _able(environment), _able(router), tuple(allow)
+    def __init__(self, environment: Environment, router: Router, allow: Iterable[tuple[str, str]] = ()) -> None:
+        self._environment, self._router = _able(environment), _able(router)
+        self._allow = tuple(Allowance(path, why) for path, why in allow)
 
     @property
     def able(self) -> bool:

@@ -124,6 +124,10 @@ class ProcessEnvironment:
         """Of the artefact too: they share their section of the file."""
         return asked.problems(settings, place)
 
+    @staticmethod
+    def hazards(settings: EnvironmentSettings, place: Place) -> list[str]:
+        return asked.hazards(settings)
+
     def tidy(self) -> None:
         """Output files do not grow for ever."""
         for path in (self.place.state / "logs").glob("*/*.log"):

@@ -28,6 +28,18 @@ def problems(settings: EnvironmentSettings, place: Place) -> list[str]:
     return found
 
 
+def hazards(settings: EnvironmentSettings) -> list[str]:
+    """Facts for which users would notice a deploy that works, each with the way out."""
+    name = settings.routed
+    health = settings.processes[name].health if name else None
+    if health is None or health.path or health.command:
+        return []
+    return [
+        f"environment.processes.{name}.health: is not given, so a replica gets requests as soon as it listens, ready to "
+        f"answer or not; give it `health: {{path: /}}`"
+    ]
+
+
 def _user(process: ProcessSettings) -> str:
     if not process.user:
         return ""

@@ -261,6 +261,16 @@ class EnvoyRouter:
         program = "" if runs else binary.problem()  # asking it for its version takes longer than all the rest
         return [program, *found] if program else found
 
+    @staticmethod
+    def hazards(settings: EnvoySettings, place: Place) -> list[str]:
+        """Facts for which users would notice a deploy that works, each with the way out."""
+        if settings.drain > 0:
+            return []
+        return [
+            "router.drain: is 0, so the old version is removed without waiting for the requests that it still answers; "
+            "give it the time that a long one takes, like `drain: 30s`"
+        ]
+
 
 def _certificate_problem(tls: Tls, base: Path) -> str:
     def refuse() -> str:
