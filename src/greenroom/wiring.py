@@ -23,11 +23,12 @@ from greenroom import __version__, enquiry
 from greenroom.adapters.journals.machine import owner
 from greenroom.control import Accepted, ControlPlane
 from greenroom.domain.commands import Command
+from greenroom.domain.plan import Step
 from greenroom.domain.release import Service
 from greenroom.domain.template import conceal
 from greenroom.engine.world import Adapters
 from greenroom.errors import GreenroomError, JournalMissing, PortError, Unobservable
-from greenroom.ports import Journal, Notifier, Owner, Place, Program
+from greenroom.ports import Capability, Journal, Notifier, Owner, Place, Program
 from greenroom.premises import Cabinet, Premises
 
 if TYPE_CHECKING:
@@ -73,6 +74,15 @@ class Installed:
     def journal(self) -> Journal:
         """Raises `JournalUnusable` in its several kinds."""
         return self.premises.journal(create=self.create)
+
+    @property
+    def adopts(self) -> bool:
+        """The environment can take over what runs already."""
+        from greenroom import plugins
+
+        assert self.loaded is not None
+        adapter = plugins.find("environment", self.loaded.sections.environment.type)
+        return Capability.ADOPT in getattr(adapter, "capabilities", ())
 
     @property
     def begun(self) -> bool:
@@ -172,6 +182,18 @@ class Installed:
         plan = replace(loaded.plan, keep=keep)
         details = {"version": version, "plan": plan.document(), "definition": loaded.document, "file": str(self.file)}
         command = Command("deploy", self.by(), why, details)
+        accepted = self.control.ask(command, lambda release: self._pin(release, loaded.secrets))
+        self._wake(accepted)
+        return accepted
+
+    def adopt(self, version: str, taken: Mapping[str, str], why: str = "") -> Accepted:
+        """Write down that this version, which runs already, is to be the active one. `taken`: `container` or `upstream`."""
+        loaded = self.loaded
+        assert loaded is not None
+        plan = replace(loaded.plan, steps=(Step(100),), checks=(), bake=0.0, keep=True)
+        definition = {**loaded.document, "adopt": dict(taken)}
+        details = {"version": version, "plan": plan.document(), "definition": definition, "file": str(self.file)}
+        command = Command("adopt", self.by(), why, {**details, "adopt": dict(taken)})
         accepted = self.control.ask(command, lambda release: self._pin(release, loaded.secrets))
         self._wake(accepted)
         return accepted

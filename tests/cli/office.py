@@ -76,6 +76,13 @@ class Office:
         return SimpleNamespace(plan=self.plan, document=self.document, parity=parity)
 
     here = True
+    adopts = True
+
+    def adopt(self, version: str, taken: Any, why: str = "") -> Accepted:
+        (self.state / "journal.db").touch()
+        plan = replace(self.plan, checks=(), bake=0.0, keep=True).document()
+        details = {"version": version, "plan": plan, "definition": {"adopt": taken}, "adopt": taken}
+        return self.control.ask(Command("adopt", self.by(), why, details))
 
     @property
     def begun(self) -> bool:

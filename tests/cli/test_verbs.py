@@ -381,3 +381,27 @@ def test_following_logs_reads_whole_lines_and_notices_a_new_file(tmp_path: Path)
     assert following.fresh(log) == ["of another release"]
     path.write_text("x\n")
     assert following.fresh(log) == ["x"]
+
+
+def test_what_runs_already_is_adopted_and_the_next_deploy_is_a_blue_green_one(office: Office) -> None:
+    assert office.type("adopt", "0.9").code == 2
+    assert office.type("adopt", "0.9", "--container", "a", "--upstream", "b:1").code == 2
+    done = office.type("adopt", "0.9", "--container", "shop")
+    assert done.code == 0
+    assert "adopt shop as 0.9 on blue, by ann@shop" in done.out
+    assert done.out.splitlines()[-1].startswith("0.9 is live on blue since")
+    again = office.type("adopt", "0.9", "--container", "shop")
+    assert (again.code, "0.9 is live on blue already: there is nothing to adopt" in again.err) == (4, True)
+    live(office, "1")
+    assert office.engine.service.active is not None
+    assert office.engine.service.active.version == "1"
+    assert office.type("rollback").code == 0
+    assert office.engine.service.active.version == "0.9"
+
+
+def test_what_cannot_be_adopted_is_left_as_it_is(office: Office) -> None:
+    office.world.behaviours["0.9"] = Behaviour(healthy_after=None)
+    done = office.type("adopt", "0.9", "--upstream", "127.0.0.1:8000")
+    assert done.code == 4
+    removed = [entry for entry in office.journal.read() if getattr(entry.record, "verb", "") == "remove"]
+    assert not removed

@@ -196,6 +196,25 @@ def logs(context: Context, what: str, process: str, lines: int, follow: bool) ->
     return logs(context, what, process, lines, follow=follow)
 
 
+@verb(
+    click.argument("version"),
+    click.option("--container", default="", metavar="NAME", help="The container that serves now."),
+    click.option("--upstream", default="", metavar="HOST:PORT", help="Where what serves now listens."),
+    why_option,
+)
+def adopt(context: Context, version: str, container: str, upstream: str, why: str) -> int:
+    """Take over what runs already, as the active VERSION.
+
+    The container or address that serves users now becomes one of the two environments, so that the first deploy is a
+    blue-green one already: no restart, no request lost. Refused (4) where something is live already.
+
+    If it cannot be taken over, it is left running as it was.
+    """
+    from greenroom.cli.steer import adopt
+
+    return adopt(context, version, container, upstream, why)
+
+
 @verb(why_option)
 def retire(context: Context, why: str) -> int:
     """Remove the idle environment now.

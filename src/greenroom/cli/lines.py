@@ -63,7 +63,9 @@ def told(entry: Entry) -> Line:
 def _requested(record: Requested, at: float) -> Line:
     what = record.command
     if what == "deploy":
-        what = f"deploy {record.details.get('version', '?')} on {record.details.get('colour', '?')}"
+        taken = record.details.get("adopt") or {}
+        verb = f"adopt {' '.join(map(str, taken.values()))} as" if taken else "deploy"
+        what = f"{verb} {record.details.get('version', '?')} on {record.details.get('colour', '?')}"
     elif what == "reconcile" and record.details.get("accept"):
         what = "reconcile --accept"
     why = f": {record.why}" if record.why else ""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 WANTED: dict[str, frozenset[Status]] = {
     "deploy": frozenset({Status.SUCCEEDED}),
+    "adopt": frozenset({Status.SUCCEEDED}),
     "promote": frozenset({Status.SUCCEEDED}),
     "resume": frozenset({Status.SUCCEEDED}),
     "abort": frozenset({Status.ABORTED}),
@@ -50,6 +51,22 @@ def _stays(installed: Installation, *, detach: bool) -> None:
             "--detach needs a resident engine, and a service on other machines has none",
             hint="the command's own engine does the work: let it run to the end",
         )
+
+
+def adopt(context: Context, version: str, container: str, upstream: str, why: str) -> int:
+    check_version(version)
+    if bool(container) == bool(upstream):
+        raise UsageError("say what serves users now: `--container NAME` or `--upstream HOST:PORT`")
+    installed = context.open()
+    if not installed.adopts:
+        raise UsageError(
+            "this environment cannot take over what runs already", hint="`environment: {type: docker}` can"
+        )
+    if problems := installed.problems():
+        raise UsageError("\n".join(problems), hint="nothing was touched")
+    taken = {"container": container} if container else {"upstream": upstream}
+    accepted = installed.adopt(version, taken, why)
+    return _follow(context, installed, accepted, "adopt", detach=False)
 
 
 def check_version(version: str) -> None:
@@ -99,7 +116,7 @@ def _follow(context: Context, installed: Installation, accepted: Accepted, verb:
         document = release_document(service, find(service, release), now)
         text = f"{release}: {accepted.text}; the resident engine carries it out."
         return context.result(0, text, hint="`greenroom status` tells how it goes", release=document)
-    whole = verb == "deploy" or not accepted.written
+    whole = verb in ("deploy", "adopt") or not accepted.written
     after = begun_at(installed, release) if whole else accepted.seq - 1
     if not accepted.written:
         context.say(f"{accepted.text}.")

@@ -62,8 +62,12 @@ def load_ground(source: Source, environ: Mapping[str, str]) -> Ground:
 
 
 def from_document(document: Mapping[str, Any], secrets: Mapping[str, str], path: Path) -> Loaded:
-    """A definition that was pinned when its release began; `path` is where its file was."""
-    return _Loading(Source(path, document), dict(secrets)).loaded()
+    """A definition that was pinned when its release began; `path` is where its file was.
+
+    What `greenroom adopt` took over stands in it too, as `adopt`: that is no key of the file.
+    """
+    written = {key: value for key, value in document.items() if key != "adopt"}
+    return _Loading(Source(path, written), dict(secrets)).loaded()
 
 
 class _Loading:

@@ -7,7 +7,7 @@ two commands at the same instant cannot both be right.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from greenroom.domain.model import Colour
@@ -70,6 +70,8 @@ def consider(service: Service, command: Command, now: float) -> Answer:
     match command.verb:
         case "deploy":
             return _deploy(service, command)
+        case "adopt":
+            return _adopt(service, command)
         case "rollback":
             return _rollback(service, command, now)
         case "retire":
@@ -111,6 +113,15 @@ def _deploy(service: Service, command: Command) -> Answer:
     details = {**command.details, "version": version, "colour": str(colour)}
     name = next_release(service)
     return Allowed(Requested("deploy", command.by, command.why, name, details), name)
+
+
+def _adopt(service: Service, command: Command) -> Answer:
+    """A release like any other, of what runs already. In the journal it is one: `details.adopt` says what was taken."""
+    active, running = service.active, service.running
+    if active is not None and running is None:
+        text = f"{active.version} is live on {active.colour} already: there is nothing to adopt"
+        return Not(text, "`greenroom deploy VERSION` releases the next version")
+    return _deploy(service, replace(command, verb="deploy"))
 
 
 def _strange(service: Service) -> Not:

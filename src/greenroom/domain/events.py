@@ -48,7 +48,8 @@ def event_of(name: str, before: Service, entry: Entry, after: Service) -> Event 
 def _found(before: Service, entry: Entry, after: Service) -> tuple[str, str] | None:
     match entry.record:
         case Requested(command="deploy", by=by):
-            return "started", f"{_version(after)} is being released (asked for by {by})"
+            verb = "adopted" if entry.record.details.get("adopt") else "released"
+            return "started", f"{_version(after)} is being {verb} (asked for by {by})"
         case Requested(command="pause", by=by):
             return "paused", f"{_version(after)} was paused by {by}; `greenroom resume` goes on"
         case Moved() as record:
