@@ -28,7 +28,7 @@ from greenroom.engine.lease import Heartbeat, Keeper
 from greenroom.engine.reconciler import Reconciler
 from greenroom.enquiry import Desk
 from greenroom.errors import GreenroomError, JournalError
-from greenroom.ports import ActionKey
+from greenroom.ports import ActionKey, Tidy
 from greenroom.wiring import Installed
 
 log = logging.getLogger("greenroom.engine")
@@ -173,10 +173,10 @@ class Awake:
         if service.release is None:
             return
         adapters = self.installed.adapters_for(service)
-        for adapter in (adapters.environment, adapters.router, self.installed.supervisor):
-            tidy: Callable[[], None] | None = getattr(adapter, "tidy", None)
-            if tidy is not None:
-                tidy()
+        ours = (self.installed.supervisor,) if self.installed.here else ()
+        for adapter in (adapters.environment, adapters.router, adapters.analyser, *ours):
+            if isinstance(adapter, Tidy):
+                adapter.tidy()
         if service.running is not None or self.keeper.other is not None:
             return
         for release in unneeded(service):

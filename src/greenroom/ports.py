@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from greenroom.domain.model import (
     ArtefactSpec,
@@ -144,6 +144,7 @@ class Router(Protocol):
         """URL and headers by which the public (or, with `test`, the test) route is asked from this machine."""
 
 
+@runtime_checkable
 class Effective(Protocol):
     """An environment or router that can say what a colour really runs with: not the file, the running thing."""
 
@@ -170,6 +171,7 @@ class Line:
     at: float = 0.0
 
 
+@runtime_checkable
 class Audible(Protocol):
     """An environment whose processes' output is not in files of the state folder."""
 
@@ -189,6 +191,7 @@ class Examined(Protocol):
         """Facts for which users would notice a deploy that works: each a sentence, with the way out."""
 
 
+@runtime_checkable
 class Tidy(Protocol):
     """An adapter with something to clear away now and then."""
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import signal
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from greenroom.cli.logs import Following, Log
-from greenroom.domain.model import Split
+from greenroom.cli.outputs import Following, Log, outputs
+from greenroom.domain.model import Colour, Split
 from greenroom.domain.phases import Phase
 from greenroom.domain.plan import Rule, Step
 from greenroom.domain.records import Requested
-from greenroom.testing.clock import FakeClock
+from greenroom.ports import Line
+from greenroom.testing.fakes import FakeEnvironment
 from greenroom.testing.world import Behaviour
 from tests.cli.office import PLAN, Office
 
@@ -368,19 +368,18 @@ def test_following_logs_reads_whole_lines_and_notices_a_new_file(tmp_path: Path)
     path = tmp_path / "web-1.log"
     path.write_text("old\n")
     log = Log("web-1", path)
-    following = Following([log], FakeClock(), StringIO())
     with path.open("a") as file:
         file.write("one\ntw")
         file.flush()
-        assert following.fresh(log) == ["one"]
+        assert log.fresh() == ["one"]
         file.write("o\n")
-    assert following.fresh(log) == ["two"]
+    assert log.fresh() == ["two"]
     path.rename(tmp_path / "web-1.log.1")
-    assert following.fresh(log) == []
+    assert log.fresh() == []
     path.write_text("of another release\n")
-    assert following.fresh(log) == ["of another release"]
+    assert log.fresh() == ["of another release"]
     path.write_text("x\n")
-    assert following.fresh(log) == ["x"]
+    assert log.fresh() == ["x"]
 
 
 def test_what_runs_already_is_adopted_and_the_next_deploy_is_a_blue_green_one(office: Office) -> None:
@@ -405,3 +404,32 @@ def test_what_cannot_be_adopted_is_left_as_it_is(office: Office) -> None:
     assert done.code == 4
     removed = [entry for entry in office.journal.read() if getattr(entry.record, "verb", "") == "remove"]
     assert not removed
+
+
+def test_output_that_is_in_no_file_is_asked_for(office: Office) -> None:
+    written = [
+        Line("web-1", "one", 100.0),
+        Line("web-2", "the password is hunter2", 101.0),
+        Line("web-1", "two", 102.0),
+    ]
+
+    class Talking(FakeEnvironment):
+        def output(self, colour: Colour, last: int, since: float = 0.0) -> list[Line]:
+            return [line for line in written if line.at > since] if colour is Colour.BLUE else []
+
+    office.adapters = replace(office.adapters, environment=Talking(office.world))
+    live(office)
+    told = office.type("logs", "blue")
+    assert told.out.splitlines() == [
+        "web-1  (asked of its environment)",
+        "  one",
+        "  two",
+        "web-2  (asked of its environment)",
+        "  the password is ${PASSWORD}",
+    ]
+    assert office.type("logs", "blue", "web-1", "--lines", "1").out.splitlines()[1:] == ["  two"]
+    assert office.type("logs", "green").code == 4
+    following = Following(outputs(office, "blue"), office.adapters.environment, "blue", 101.0)
+    assert following.fresh() == [("web-1", "two")]
+    written.append(Line("web-2", "three", 103.0))
+    assert following.fresh() == [("web-2", "three")]

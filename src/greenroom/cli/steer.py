@@ -136,16 +136,16 @@ def _conclude(context: Context, installed: Installation, follower: Follower, wan
 
 def _output(installed: Installation, release: Release) -> list[str]:
     """The last lines that the candidate wrote, but for what its failure said already, and what two replicas share."""
-    from greenroom.cli.logs import files, tail
+    from greenroom.cli.outputs import outputs
 
     lines: list[str] = []
     known = [[line.strip() for line in release.failure.splitlines()[1:]]]
-    for log in files(installed.state, str(release.colour)):
-        written = tail(log.path, TAIL) if log.path.stat().st_mtime > release.begun - 1 else []
+    for output in outputs(installed, str(release.colour)):
+        written = output.tail(TAIL) if output.changed(release.begun - 1) else []
         bare = [line.strip() for line in written]
         if not written or any(set(bare) <= set(other) for other in known):
             continue
         known.append(bare)
-        lines += ["", f"The last lines of {log.name} on {release.colour} ({log.path}):"]
+        lines += ["", f"The last lines of {output.name} on {release.colour} ({output.where}):"]
         lines += [f"  | {plain(installed.conceal(line))}" for line in written]
     return [*lines, ""] if lines else []
