@@ -109,6 +109,16 @@ def _analyser(sections: Sections, premises: Premises) -> Analyser | None:
     return SeveralAnalysers(made)
 
 
+def prepare(loaded: Loaded, premises: Premises) -> Mapping[str, list[str]]:
+    """By host ("": this machine): what people have to add to their proxy's own files. Nothing for other routers."""
+    sections = loaded.sections
+    found = plugins.find("router", sections.router.type)
+    if not hasattr(found, "prepare"):
+        return {}
+    places = _places(sections, premises, sections.router_on, environment=False)
+    return {name: found.prepare(sections.router.settings, place) for name, place in places.items()}
+
+
 # --- before anything is touched -----------------------------------------------------------------------------------
 
 

@@ -191,6 +191,14 @@ class Examined(Protocol):
         """Facts for which users would notice a deploy that works: each a sentence, with the way out."""
 
 
+class Prepared(Protocol):
+    """A router in a proxy of people's own, which has to be prepared for it once."""
+
+    @staticmethod
+    def prepare(settings: Any, place: Place) -> list[str]:
+        """Write its first files, which change nothing for users; what people have to add to their own, and where."""
+
+
 @runtime_checkable
 class Tidy(Protocol):
     """An adapter with something to clear away now and then."""

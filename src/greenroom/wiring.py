@@ -282,6 +282,13 @@ class Installed:
         assert self.loaded is not None
         return assembly.problems(self.loaded, self.premises)
 
+    def prepare(self) -> Mapping[str, list[str]]:
+        """By host: what people have to add to their proxy's own files, once; the router's first files are written."""
+        from greenroom import assembly
+
+        assert self.loaded is not None
+        return assembly.prepare(self.loaded, self.premises)
+
     def hazards(self) -> list[str]:
         """Facts for which users would notice a deploy that works."""
         from greenroom import assembly

@@ -120,6 +120,9 @@ class Office:
     def problems(self) -> list[str]:
         return self.preflight
 
+    def prepare(self) -> dict[str, list[str]]:
+        return {}
+
     def hazards(self) -> list[str]:
         return self.risks
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from greenroom.config import starter
+from greenroom.config import starter, workflows
 from greenroom.config.loader import load
 from greenroom.errors import UsageError
 
@@ -79,10 +79,10 @@ def test_it_never_overwrites(tmp_path: Path) -> None:
 def test_what_calls_it(tmp_path: Path) -> None:
     found = starter.detect(tmp_path)
     file = Path("/srv/my shop/greenroom.yaml")
-    for text in (starter.github(found, file), starter.gitlab(found, file)):
+    for text in (workflows.github(found, file), workflows.gitlab(found, file)):
         assert isinstance(yaml.safe_load(text), dict)
         assert "cd '/srv/my shop' && greenroom deploy $" in text
-    assert 'ExecStart=/bin/greenroom --file "/srv/my shop/greenroom.yaml" reconcile' in starter.systemd(
+    assert 'ExecStart=/bin/greenroom --file "/srv/my shop/greenroom.yaml" reconcile' in workflows.systemd(
         found, file, "/bin/greenroom"
     )
-    assert starter.cron(file, "/bin/g%") == "@reboot /bin/g\\% --file '/srv/my shop/greenroom.yaml' reconcile\n"
+    assert workflows.cron(file, "/bin/g%") == "@reboot /bin/g\\% --file '/srv/my shop/greenroom.yaml' reconcile\n"

@@ -82,7 +82,7 @@ def _preflight(installed: Installation) -> Iterator[Check]:
     for problem in problems:
         yield Check("set-up", "fail", problem)
     if not problems:
-        yield Check("set-up", "ok", "commands, folders, ports and certificates are as a deploy needs them")
+        yield Check("set-up", "ok", "all is as a deploy needs it, on every machine of the file")
 
 
 def _disk(state: Path) -> Check:
@@ -114,11 +114,14 @@ def _standing(context: Context, installed: Installation) -> Iterator[Check]:
     expected = service.active is not None and not service.down
     yield from _programs(context, installed, expected=expected)
     yield _route(context, installed, expected)
-    if expected:
+    if expected and installed.here:
         yield _reboot(installed)
 
 
 def _programs(context: Context, installed: Installation, *, expected: bool) -> Iterator[Check]:
+    if not installed.here:
+        yield Check("engine", "ok", "on hosts there is none: the command that releases does the work, to its end")
+        return
     answers = context.tools.enquire(installed.state) is not None
     try:
         programs = installed.supervisor.observe()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 WORKFLOWS = {"github": Path(".github") / "workflows" / "release.yml", "gitlab": Path(".gitlab-ci.yml")}
 
 
-def init(context: Context, ci: str | None, *, systemd: bool) -> int:
+def init(context: Context, platform: str | None, router: str | None, ci: str | None, *, systemd: bool) -> int:
     """Write what is missing; say what was found, and what to do next."""
     from greenroom.config import starter
     from greenroom.config.source import locate
@@ -29,22 +30,17 @@ def init(context: Context, ci: str | None, *, systemd: bool) -> int:
     folder = file.absolute().parent
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder")
-    found = starter.detect(folder)
+    found = starter.detect(folder, platform or "")
     if (ci or systemd) and file.exists():
         found = replace(found, service=locate(file)[0])
-    wanted: dict[Path, str] = {file: starter.starter(found)}
-    if ci:
-        workflow = starter.github if ci == "github" else starter.gitlab
-        wanted[folder / WORKFLOWS[ci]] = workflow(found, file.absolute())
-    if systemd:
-        unit = starter.systemd(found, file.absolute(), _greenroom())
-        wanted[folder / f"greenroom-{found.service}.service"] = unit
+    wanted = {file: starter.starter(found, router=router or "envoy"), **_beside(file, found, ci, systemd=systemd)}
     there = [path for path in wanted if path.exists() or path.is_symlink()]
     written = [path for path in wanted if path not in there]
-    if not written:
+    if not written and not router:
         raise Refused(f"{' and '.join(map(str, there))}: there already; nothing is overwritten", hint=_next(file))
     for path in written:
         starter.create(path, wanted[path])
+    to_add = context.open().prepare() if router else {}
     if context.json:
         context.document(
             {
@@ -52,21 +48,42 @@ def init(context: Context, ci: str | None, *, systemd: bool) -> int:
                 "found": found.kind,
                 "written": [str(path) for path in written],
                 "kept": [str(path) for path in there],
+                "add": {host: list(lines) for host, lines in to_add.items()},
             }
         )
         return 0
-    _tell(context, found, written, there)
+    _tell(context, found, written, there, to_add)
     return 0
 
 
-def _tell(context: Context, found: Found, written: list[Path], there: list[Path]) -> None:
+def _beside(file: Path, found: Found, ci: str | None, *, systemd: bool) -> dict[Path, str]:
+    """What calls Greenroom, where it is asked for."""
+    from greenroom.config import workflows
+
+    folder = file.absolute().parent
+    wanted: dict[Path, str] = {}
+    if ci:
+        workflow = workflows.github if ci == "github" else workflows.gitlab
+        wanted[folder / WORKFLOWS[ci]] = workflow(found, file.absolute())
+    if systemd:
+        unit = workflows.systemd(found, file.absolute(), _greenroom())
+        wanted[folder / f"greenroom-{found.service}.service"] = unit
+    return wanted
+
+
+def _tell(
+    context: Context, found: Found, written: list[Path], there: list[Path], to_add: Mapping[str, list[str]]
+) -> None:
     file, folder = context.file, context.file.absolute().parent
     begun = f"Found {found.kind}. " if file in written else ""
-    context.say(f"{begun}Written: {', '.join(map(str, written))}.")
+    if written:
+        context.say(f"{begun}Written: {', '.join(map(str, written))}.")
     if there:
         context.say(f"There already, and left as it is: {', '.join(map(str, there))}.")
     if (folder / ".git").exists() and ".greenroom" not in _read(folder / ".gitignore"):
         context.say("Add `.greenroom/` to .gitignore: the service's state on this machine is kept there.")
+    for host, lines in to_add.items():
+        context.lines(["", *([f"On {host}:"] if host else []), *lines, ""])
     context.say(
         _next(file) if file in written else "Their first lines say what they are for: read them, and adapt them."
     )

@@ -95,6 +95,8 @@ def replicas(environment: Doc) -> str:
     """`web 2/2, worker 1/1`: healthy of all, by process."""
     counts: dict[str, list[int]] = {}
     for member in environment.get("members") or ():
+        if not member.get("process"):
+            continue  # a machine that cannot be seen
         count = counts.setdefault(str(member.get("process")), [0, 0, 0])
         count[0] += member.get("health") == "healthy"
         count[1] += 1
@@ -112,7 +114,9 @@ def _ailing(environment: Doc, width: int) -> list[str]:
     for member in environment.get("members") or ():
         if member.get("health") != "healthy" and member.get("detail"):
             detail = plain(str(member["detail"]).splitlines()[0])
-            text = f"{member['process']}-{member['replica']} is {member['health']}: {detail}"
+            on = f"{member['machine']}/" if member.get("machine") else ""
+            name = f"{on}{member['process']}-{member['replica']}"
+            text = f"{name} is {member['health']}: {detail}" if member["process"] else detail
             lines += wrapped(text, width, indent=" " * 8, first=" " * 6)
     return lines
 

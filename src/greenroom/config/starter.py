@@ -1,4 +1,4 @@
-"""What `init` writes: a commented `greenroom.yaml` for what the folder holds, and on request what calls it.
+"""What `init` writes: a commented `greenroom.yaml` for what the folder holds.
 
 `detect` reads the folder, `create` writes a file and never overwrites one; the rest makes text.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,10 @@ _READ = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a folder holds. `kind`: for people. `processes`: command by name, `{port}` where it listens."""
+    """What a folder holds. `kind`: for people. `processes`: command by name, `{port}` where it listens.
+
+    `image`: what containers are made of; "" for processes. `port`: where the application listens in its container.
+    """
 
     service: str
     kind: str
@@ -28,11 +30,24 @@ class Found:
     prepare: tuple[str, ...] = ()
     health: str = "/"
     notes: tuple[str, ...] = field(default=())
+    image: str = ""
+    port: int = 8000
+    built: bool = False
 
 
-def detect(folder: Path) -> Found:
-    """The best guess, from a Procfile, requirements, `package.json`, or nothing. Reads a few small files only."""
+PLATFORMS = ("process", "docker")
+ROUTERS = ("envoy", "nginx", "haproxy")
+
+
+def detect(folder: Path, platform: str = "") -> Found:
+    """The best guess, from a Dockerfile, a Procfile, requirements, `package.json`, or nothing. Reads a few small files.
+
+    `platform` "": the one that it finds.
+    """
     service = _service(folder.resolve().name)
+    dockerfile = _read(folder / "Dockerfile")
+    if platform == "docker" or (dockerfile and not platform):
+        return _container(service, dockerfile)
     procfile = _procfile(_read(folder / "Procfile"))
     if procfile:
         return Found(
@@ -53,38 +68,24 @@ def detect(folder: Path) -> Found:
     return Found(service, "plain files", {"web": "python3 -m http.server {port} --bind 127.0.0.1"})
 
 
-def starter(found: Found, listen: str = "127.0.0.1:8080") -> str:
+def starter(found: Found, listen: str = "", router: str = "envoy") -> str:
     """The file: it loads as it stands."""
+    listen = listen or ("127.0.0.1:80" if router == "nginx" else "127.0.0.1:8080")
+    processes = "".join(_process(found, name, command) for name, command in found.processes.items())
+    environment = (
+        _DOCKER.format(image=found.image, build="" if found.built else "# ", port=found.port, health=found.health)
+        if found.image
+        else _PROCESSES.format(prepare=_prepare_text(found.prepare), processes=processes)
+    )
     return _TEMPLATE.format(
         kind=found.kind,
         service=found.service,
-        prepare=_prepare_text(found.prepare),
-        processes="".join(_process(found, name, command) for name, command in found.processes.items()),
+        environment=environment,
+        router=_ROUTER[router].format(listen=listen, service=found.service),
         notes="".join(f"# {note}\n" for note in found.notes),
         listen=listen,
         health=found.health,
     )
-
-
-def github(found: Found, file: Path) -> str:
-    """A workflow for GitHub Actions. `file`: where the service's file is on its machine."""
-    return _GITHUB.format(service=found.service, folder=file.parent, deploy=_deploy(file, "$VERSION"))
-
-
-def gitlab(found: Found, file: Path) -> str:
-    """The same for GitLab."""
-    return _GITLAB.format(service=found.service, folder=file.parent, deploy=_deploy(file, "$CI_COMMIT_TAG"))
-
-
-def systemd(found: Found, file: Path, greenroom: str) -> str:
-    """A unit that starts the service again after a reboot of the machine."""
-    return _SYSTEMD.format(service=found.service, greenroom=_unit_word(greenroom), file=_unit_word(str(file)))
-
-
-def cron(file: Path, greenroom: str) -> str:
-    """The same for who has no systemd: a line for `crontab -e`."""
-    command = f"{shlex.quote(greenroom)} --file {shlex.quote(str(file))} reconcile"
-    return "@reboot " + command.replace("%", r"\%") + "\n"
 
 
 def create(path: Path, text: str) -> None:
@@ -99,22 +100,19 @@ def create(path: Path, text: str) -> None:
         raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
-def _deploy(file: Path, version: str) -> str:
-    name = "" if file.name == "greenroom.yaml" else f" --file {shlex.quote(file.name)}"
-    return f"cd {shlex.quote(str(file.parent))} && greenroom{name} deploy {version}"
-
-
-def _unit_word(text: str) -> str:
-    text = text.replace("%", "%%").replace("$", "$$")
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' if re.search(r"[\s\"\\']", text) else text
-
-
 def _read(path: Path) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read(_READ)
     except OSError:
         return ""
+
+
+def _container(service: str, dockerfile: str) -> Found:
+    exposed = re.search(r"^\s*EXPOSE\s+(\d+)", dockerfile, re.MULTILINE | re.IGNORECASE)
+    kind = "a Dockerfile" if dockerfile else "containers"
+    image, port = f"{service}:{{version}}", int(exposed[1]) if exposed else 8000
+    return Found(service, kind, {}, image=image, port=port, built=bool(dockerfile))
 
 
 def _service(name: str) -> str:
@@ -205,20 +203,48 @@ def _process(found: Found, name: str, command: str) -> str:
     )
 
 
+_PROCESSES = """\
+  type: process
+  source: .                     # copied for each release, so that the version before can always start again
+{prepare}  processes:
+{processes}"""
+
+_DOCKER = """\
+  type: docker
+  image: {image}          # pinned to its digest when a release begins
+  {build}build: {{context: .}}         # made here; without it, the image is pulled
+  processes:
+    web:
+      port: {port}                # where it listens in its container
+      health: {{path: {health}, timeout: 30s}}
+      # replicas: 2
+"""
+
+_ROUTER = {
+    "envoy": """\
+  type: envoy
+  listen: {listen}        # where your users come in
+""",
+    "nginx": """\
+  type: nginx
+  listen: {listen}          # where your nginx answers
+  # before: 127.0.0.1:8000      # where the traffic goes now, and until the first release
+""",
+    "haproxy": """\
+  type: haproxy
+  listen: {listen}        # where your users come in
+""",
+}
+
 _TEMPLATE = """\
 # How this service is released. Made by `greenroom init` for: {kind}. Check it with `greenroom plan VERSION`.
 {notes}service: {service}
 
 environment:                    # described once, made twice: blue and green
-  type: process
-  source: .                     # copied for each release, so that the version before can always start again
-{prepare}  processes:
-{processes}  # env: {{DATABASE_URL: "${{DATABASE_URL}}"}}   # read when you deploy; its value is kept secret
+{environment}  # env: {{DATABASE_URL: "${{DATABASE_URL}}"}}   # read when you deploy; its value is kept secret
 
 router:
-  type: envoy
-  listen: {listen}        # where your users come in
-  test_route: {{header: x-greenroom-test}}   # requests with this header reach the new version before anybody else
+{router}  test_route: {{header: x-greenroom-test}}   # requests with this header reach the new version before anybody else
   drain: 30s                    # how long requests on the old version may still take
 
 checks:                         # asked before any traffic moves; a failure changes nothing for your users
@@ -238,62 +264,4 @@ keep_warm: 24h                  # after that, `greenroom rollback` is instant fo
 
 # notify:
 #   - {{type: webhook, url: "${{WEBHOOK_URL}}", on: [succeeded, rolled_back, stuck]}}
-"""
-
-_GITHUB = """\
-# Releases {service} when a version is tagged. The journal, the router and the engine live on the machine that serves; this
-# job copies the files there and asks. If it is cancelled, the release goes on.
-name: release
-on:
-  push:
-    tags: ["v*"]
-concurrency: release-{service}
-jobs:
-  release:
-    runs-on: ubuntu-latest
-    timeout-minutes: 120
-    steps:
-      - uses: actions/checkout@v4
-      - name: Copy and release      # the runner needs an ssh key for that machine
-        run: |
-          rsync -a --delete --exclude .greenroom --exclude .git ./ "$MACHINE:{folder}/"
-          ssh "$MACHINE" "{deploy}"
-        env:
-          MACHINE: deploy@{service}.example
-          VERSION: ${{{{ github.ref_name }}}}
-"""
-
-_GITLAB = """\
-# Releases {service} when a version is tagged. The journal, the router and the engine live on the machine that serves; this
-# job copies the files there and asks. If it is cancelled, the release goes on.
-release:
-  stage: deploy
-  rules:
-    - if: $CI_COMMIT_TAG
-  resource_group: release-{service}
-  timeout: 2h
-  variables:
-    MACHINE: deploy@{service}.example
-  script:                           # the runner needs rsync, and an ssh key for that machine
-    - rsync -a --delete --exclude .greenroom --exclude .git ./ "$MACHINE:{folder}/"
-    - ssh "$MACHINE" "{deploy}"
-"""
-
-_SYSTEMD = """\
-# Starts {service} again after a reboot. As the user who releases:
-#   ~/.config/systemd/user/greenroom-{service}.service
-#   systemctl --user enable greenroom-{service}; and once: loginctl enable-linger
-[Unit]
-Description=Greenroom: {service}
-After=network.target
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-# Stopping this unit must not stop the service; `greenroom down` does that.
-KillMode=none
-ExecStart={greenroom} --file {file} reconcile
-
-[Install]
-WantedBy=default.target
 """
