@@ -86,3 +86,26 @@ def test_what_calls_it(tmp_path: Path) -> None:
         found, file, "/bin/greenroom"
     )
     assert workflows.cron(file, "/bin/g%") == "@reboot /bin/g\\% --file '/srv/my shop/greenroom.yaml' reconcile\n"
+
+
+def test_a_runner_releases_by_itself_where_the_file_names_hosts(tmp_path: Path) -> None:
+    found = starter.detect(tmp_path)
+    for text in (
+        workflows.github(found, Path("/srv/a.yaml"), hosts=True),
+        workflows.gitlab(found, Path("/srv/a.yaml"), hosts=True),
+    ):
+        document = yaml.safe_load(text)
+        assert "greenroom --file a.yaml deploy $" in str(document)
+        assert "printf '%s\\n'" in text
+
+
+def test_a_dockerfile_means_containers_unless_processes_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM python:3.12\nEXPOSE 5000\n")
+    found = starter.detect(tmp_path)
+    assert (found.kind, found.port, found.built) == ("a Dockerfile", 5000, True)
+    assert starter.detect(tmp_path, "process").image == ""
+    assert starter.detect(tmp_path / "none", "docker").kind == "containers"
+    for router in starter.ROUTERS:
+        file = tmp_path / f"{router}.yaml"
+        file.write_text(starter.starter(found, router=router))
+        assert load(file, {}).sections.router.type == router

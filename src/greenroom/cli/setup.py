@@ -64,11 +64,17 @@ def _beside(file: Path, found: Found, ci: str | None, *, systemd: bool) -> dict[
     wanted: dict[Path, str] = {}
     if ci:
         workflow = workflows.github if ci == "github" else workflows.gitlab
-        wanted[folder / WORKFLOWS[ci]] = workflow(found, file.absolute())
+        wanted[folder / WORKFLOWS[ci]] = workflow(found, file.absolute(), hosts=_on_hosts(file))
     if systemd:
         unit = workflows.systemd(found, file.absolute(), _greenroom())
         wanted[folder / f"greenroom-{found.service}.service"] = unit
     return wanted
+
+
+def _on_hosts(file: Path) -> bool:
+    from greenroom.config.source import read
+
+    return file.exists() and bool(read(file).document.get("hosts"))
 
 
 def _tell(

@@ -9,13 +9,20 @@ from pathlib import Path
 from greenroom.config.starter import Found
 
 
-def github(found: Found, file: Path) -> str:
-    """A workflow for GitHub Actions. `file`: where the service's file is on its machine."""
+def github(found: Found, file: Path, *, hosts: bool = False) -> str:
+    """A workflow for GitHub Actions. `file`: where the service's file is on its machine.
+
+    `hosts`: the file names hosts, so that the runner itself releases.
+    """
+    if hosts:
+        return _GITHUB_HOSTS.format(service=found.service, deploy=_named(file, "$VERSION"))
     return _GITHUB.format(service=found.service, folder=file.parent, deploy=_deploy(file, "$VERSION"))
 
 
-def gitlab(found: Found, file: Path) -> str:
+def gitlab(found: Found, file: Path, *, hosts: bool = False) -> str:
     """The same for GitLab."""
+    if hosts:
+        return _GITLAB_HOSTS.format(service=found.service, deploy=_named(file, "$CI_COMMIT_TAG"))
     return _GITLAB.format(service=found.service, folder=file.parent, deploy=_deploy(file, "$CI_COMMIT_TAG"))
 
 
@@ -31,8 +38,12 @@ def cron(file: Path, greenroom: str) -> str:
 
 
 def _deploy(file: Path, version: str) -> str:
+    return f"cd {shlex.quote(str(file.parent))} && {_named(file, version)}"
+
+
+def _named(file: Path, version: str) -> str:
     name = "" if file.name == "greenroom.yaml" else f" --file {shlex.quote(file.name)}"
-    return f"cd {shlex.quote(str(file.parent))} && greenroom{name} deploy {version}"
+    return f"greenroom{name} deploy {version}"
 
 
 def _unit_word(text: str) -> str:
@@ -77,6 +88,55 @@ release:
   script:                           # the runner needs rsync, and an ssh key for that machine
     - rsync -a --delete --exclude .greenroom --exclude .git ./ "$MACHINE:{folder}/"
     - ssh "$MACHINE" "{deploy}"
+"""
+
+_GITHUB_HOSTS = """\
+# Releases {service} when a version is tagged. Record, lock and traffic are on the hosts of greenroom.yaml, not on this runner:
+# if this job is cancelled the traffic flows on, and the next job goes on with the release.
+name: release
+on:
+  push:
+    tags: ["v*"]
+concurrency: release-{service}
+jobs:
+  release:
+    runs-on: ubuntu-latest
+    timeout-minutes: 120
+    steps:
+      - uses: actions/checkout@v4
+      - uses: actions/setup-python@v5
+        with: {{python-version: "3.12"}}
+      - run: pip install 'greenroom[docker]'
+      - name: Release
+        run: |
+          install -d -m 700 ~/.ssh
+          printf '%s\\n' "$KNOWN_HOSTS" > ~/.ssh/known_hosts
+          eval "$(ssh-agent -s)"
+          printf '%s\\n' "$SSH_KEY" | ssh-add -
+          {deploy}
+        env:
+          KNOWN_HOSTS: ${{{{ secrets.KNOWN_HOSTS }}}}      # the hosts' keys: `ssh-keyscan HOST`, compared with what the hosts show
+          SSH_KEY: ${{{{ secrets.SSH_KEY }}}}
+          VERSION: ${{{{ github.ref_name }}}}
+"""
+
+_GITLAB_HOSTS = """\
+# Releases {service} when a version is tagged. Record, lock and traffic are on the hosts of greenroom.yaml, not on this runner:
+# if this job is cancelled the traffic flows on, and the next job goes on with the release.
+release:
+  stage: deploy
+  image: python:3.12
+  rules:
+    - if: $CI_COMMIT_TAG
+  resource_group: release-{service}
+  timeout: 2h
+  script:                           # KNOWN_HOSTS and SSH_KEY are variables of the project; the key is a masked one
+    - pip install 'greenroom[docker]'
+    - install -d -m 700 ~/.ssh
+    - printf '%s\\n' "$KNOWN_HOSTS" > ~/.ssh/known_hosts
+    - eval "$(ssh-agent -s)"
+    - printf '%s\\n' "$SSH_KEY" | ssh-add -
+    - {deploy}
 """
 
 _SYSTEMD = """\
