@@ -15,6 +15,7 @@ from greenroom.testing.contracts.router import Held, Load, RouterContract, Serve
 from greenroom.testing.fakes import FakeRouter
 from greenroom.testing.world import FakeWorld
 from tests.envoy_stage import Stage
+from tests.rigs import haproxy
 
 
 class FakeLoad:
@@ -83,4 +84,12 @@ class TestEnvoy(RouterContract):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> Iterator[Stage]:
         with Stage(tmp_path) as stage:
+            yield stage
+
+
+@pytest.mark.real
+class TestHaproxy(RouterContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> Iterator[haproxy.Stage]:
+        with haproxy.Stage(tmp_path) as stage:
             yield stage

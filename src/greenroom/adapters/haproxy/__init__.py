@@ -1,0 +1,1 @@
+"""What router and analyser share about HAProxy: its settings, its file, its socket."""

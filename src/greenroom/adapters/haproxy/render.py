@@ -1,0 +1,258 @@
+"""Greenroom's file of HAProxy's configuration.
+
+Its shape comes from the settings alone, and changes as seldom as they do; which replica stands in which slot is changed
+in the running process as well, and the route is in the map. No `defaults` section: it would be everybody's who comes
+after us. What people set in theirs (logs, error pages) is kept, what matters here is said again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from greenroom.adapters.haproxy.layout import ROUTE, Layout
+from greenroom.adapters.haproxy.route import GONE, WHOLE
+from greenroom.adapters.haproxy.settings import HaproxySettings, Listen
+from greenroom.adapters.told import digest
+from greenroom.domain.model import Colour, Endpoint
+
+Slots = Mapping[Colour, Sequence[Endpoint | None]]
+"""By colour: what stands in each slot."""
+
+BOUNDS = (
+    1,
+    2,
+    3,
+    5,
+    7,
+    10,
+    15,
+    20,
+    30,
+    50,
+    75,
+    100,
+    150,
+    200,
+    300,
+    500,
+    750,
+    1000,
+    1500,
+    2000,
+    3000,
+    5000,
+    10000,
+    30000,
+)
+"""Upper bounds in ms of the buckets of latency; one more holds the rest."""
+_CALM = "This service is not available at the moment. Please try again."
+_NOTHING_TO_TEST = "There is no version to test at the moment."
+
+
+def shape(settings: HaproxySettings, layout: Layout) -> str:
+    """The same for the same settings: names what HAProxy has loaded."""
+    nobody: Slots = {colour: [None] * settings.slots for colour in Colour}
+    return digest("\n".join(_sections(settings, layout, nobody)).encode())
+
+
+def config(settings: HaproxySettings, layout: Layout, slots: Slots) -> bytes:
+    """The whole file."""
+    head = [
+        "# Written by Greenroom, and written anew by every release: changes by hand are reported and undone.",
+        f"# Load it with `-f {layout.file}` (or its folder), after your own files.",
+        "global",
+        f"    set-var {layout.shape_name} str({shape(settings, layout)})",
+    ]
+    return "\n".join([*head, *_sections(settings, layout, slots), ""]).encode()
+
+
+def _sections(settings: HaproxySettings, layout: Layout, slots: Slots) -> list[str]:
+    lines = [*_frontends(settings, layout)]
+    for name, status, text in ((layout.calm, 503, _CALM), (layout.untested, 404, _NOTHING_TO_TEST)):
+        lines += ["", f"backend {name}", "    mode http"]
+        lines += [f'    http-request return status {status} content-type text/plain string "{text}" hdr Retry-After 1']
+    store = f"gpc({len(BOUNDS) + 1})"
+    lines += ["", f"backend {layout.figures}", "    mode http"]
+    lines += [f"    stick-table type string len 16 size 2k store {store}"]
+    for colour in Colour:
+        lines += _users(settings, layout, colour, slots[colour])
+        lines += _test(settings, layout, colour, slots[colour])
+    return lines
+
+
+# --- frontends
+
+
+def choosing(settings: HaproxySettings, layout: Layout) -> list[str]:
+    """The lines of a frontend after which the variable `layout.choice` holds the backend's name."""
+    inner, choice = layout.inner, layout.choice
+    number, share, value = f"{inner}number", f"{inner}share", f"{inner}route"
+    lines = [
+        f"http-request set-var({value}) str({ROUTE}),map({layout.map_name},{GONE})",
+        f"http-request set-var({share}) var({value}),field(2,:)",
+        f"http-request set-var({number}) rand({WHOLE})",
+    ]
+    if settings.sticky:
+        cookie = cookie_name(layout)
+        ours = f"{{ req.cook({cookie}) -m reg ^[0-9]{{1,4}}$ }}"
+        lines += [
+            f"http-request set-var({number}) req.cook({cookie}) if {ours}",
+            f"http-request set-var({inner}fresh) var({number}) unless {ours}",
+        ]
+    on = f"{{ var({value}),field(1,:) -m str on }}"
+    lines += [
+        f"http-request set-var({choice}) str({layout.calm})",
+        f"http-request set-var({choice}) str({layout.users(Colour.BLUE)}) if {on}",
+        f"http-request set-var({choice}) str({layout.users(Colour.GREEN)}) "
+        f"if {on} {{ var({number}),sub({share}) -m int lt 0 }}",
+    ]
+    way = settings.test_route
+    tests = [f"{{ req.hdr({way.header}) -m found }}"] if way.header else []
+    tests += [f"{{ req.hdr(host),field(1,:),lower -m str {way.host} }}"] if way.host else []
+    lines += [_testing(layout, f" if {test}") for test in tests]
+    return lines
+
+
+def _testing(layout: Layout, condition: str = "") -> str:
+    # After `gone`, field 3 is not there: the variable stays what it is, and on the test route's own listener it is unset.
+    return f"http-request set-var({layout.choice}) var({layout.inner}route),field(3,:){condition}"
+
+
+def cookie_name(layout: Layout) -> str:
+    return f"greenroom-{layout.service}"
+
+
+def _frontends(settings: HaproxySettings, layout: Layout) -> list[str]:
+    made: list[str] = []
+    use = f"    use_backend %[var({layout.choice})]"
+    if settings.listen:
+        lines = [f"    {line}" for line in choosing(settings, layout)]
+        made += [*_frontend(settings, layout.frontend, settings.listen), *lines, use]
+        made += [f"    default_backend {layout.calm}"]
+    if settings.test_route.listen:
+        value = f"    http-request set-var({layout.inner}route) str({ROUTE}),map({layout.map_name},{GONE})"
+        name = f"{layout.frontend}_test"
+        made += [*_frontend(settings, name, (settings.test_route.listen,)), value, f"    {_testing(layout)}", use]
+        made += [f"    default_backend {layout.untested}"]
+    return made
+
+
+def _frontend(settings: HaproxySettings, name: str, listens: Sequence[Listen]) -> list[str]:
+    lines = ["", f"frontend {name}", "    mode http"]
+    for listen in listens:
+        tls = f" ssl crt {listen.certificate} alpn h2,http/1.1" if listen.certificate else ""
+        # `[::]` means IPv4 as well, unless that is listed on its own.
+        both = listen.host == "::" and not any((o.host, o.port) == ("0.0.0.0", listen.port) for o in listens)
+        host = f"[{listen.host}]" if ":" in listen.host else listen.host
+        lines += [f"    bind {host}:{listen.port}{' v4v6' if both else ''}{tls}"]
+    return [
+        *lines,
+        f"    timeout client {_ms(settings.timeouts.idle)}",
+        "    timeout http-request 30s",
+        "    timeout http-keep-alive 60s",
+        "    option http-keep-alive",
+        # What a client claims about itself is replaced by what we see.
+        "    http-request set-header X-Forwarded-For %[src]",
+        "    http-request set-header X-Forwarded-Host %[req.hdr(host)]",
+        "    http-request set-header X-Forwarded-Proto https if { ssl_fc }",
+        "    http-request set-header X-Forwarded-Proto http unless { ssl_fc }",
+    ]
+
+
+# --- backends
+
+
+def _backend(settings: HaproxySettings, name: str) -> list[str]:
+    times = settings.timeouts
+    return [
+        "",
+        f"backend {name}",
+        "    mode http",
+        f"    balance {settings.balance}",
+        f"    http-reuse {settings.reuse}",
+        "    option http-keep-alive",
+        f"    timeout connect {_ms(times.connect)}",
+        f"    timeout queue {_ms(times.connect)}",
+        f"    timeout server {_ms(times.idle)}",
+        f"    timeout tunnel {_ms(times.tunnel)}",
+        f"    default-server init-addr none pool-purge-delay {_ms(times.keep_alive)}",
+    ]
+
+
+def _users(settings: HaproxySettings, layout: Layout, colour: Colour, slots: Sequence[Endpoint | None]) -> list[str]:
+    lines = [
+        *_backend(settings, layout.users(colour)),
+        # A request that no replica can have begun is given to another one; only safe ones are ever sent twice.
+        "    retries 3",
+        "    option redispatch 1",
+        "    retry-on conn-failure empty-response",
+        "    http-request disable-l7-retry unless { method GET HEAD OPTIONS }",
+        # With no replica proven, all are asked, not none: the second half is of replicas that are never checked.
+        "    option tcp-check",
+        "    option allbackups",
+        "    timeout check 2s",
+        *_measuring(settings, layout, colour),
+    ]
+    if settings.sticky:
+        fresh = f"var({layout.inner}fresh)"
+        cookie = f"{cookie_name(layout)}=%[{fresh}]; Path=/; HttpOnly; SameSite=Lax"
+        lines += [f'    http-response add-header Set-Cookie "{cookie}" if {{ {fresh} -m found }}']
+    lines += _servers("s", slots, " check inter 1s fall 2 rise 1")
+    return lines + _servers("p", slots, " backup")
+
+
+def _measuring(settings: HaproxySettings, layout: Layout, colour: Colour) -> list[str]:
+    """Each answer is counted by its status and the time to its first byte: downloads do not look slow."""
+    begin, ms, key = (f"{layout.inner}{name}" for name in ("begin", "ms", "key"))
+    counter = settings.counter
+    lines = [
+        f"http-request set-var({begin}) date(0,ms)",
+        f"http-response set-var({ms}) date(0,ms),sub({begin})",
+        f"http-response set-var-fmt({key}) {colour}:%[status]",
+        f"http-response track-sc{counter} var({key}) table {layout.figures}",
+    ]
+    between = [f"{low + 1}:{high}" for low, high in pairwise(BOUNDS)]
+    edges = [f"le {BOUNDS[0]}", *between, f"gt {BOUNDS[-1]}"]
+    lines += [
+        f"http-response sc-inc-gpc({number},{counter}) if {{ var({ms}) -m int {edge} }}"
+        for number, edge in enumerate(edges)
+    ]
+    return [f"    {line}" for line in lines]
+
+
+def _test(settings: HaproxySettings, layout: Layout, colour: Colour, slots: Sequence[Endpoint | None]) -> list[str]:
+    """A check shall meet what is there: no retries, and nothing of it in the figures of users."""
+    return [
+        *_backend(settings, layout.test(colour)),
+        "    retries 0",
+        f"    http-response set-header X-Greenroom-Colour {colour}",
+        *_servers("s", slots, ""),
+    ]
+
+
+def _servers(prefix: str, slots: Sequence[Endpoint | None], options: str) -> list[str]:
+    return [
+        f"    server {prefix}{number} {address(endpoint) if endpoint else '0.0.0.0:1'}{options}"
+        f"{'' if endpoint else ' disabled'}"
+        for number, endpoint in enumerate(slots, 1)
+    ]
+
+
+def address(endpoint: Endpoint) -> str:
+    host = "127.0.0.1" if endpoint.host == "localhost" else endpoint.host
+    return f"[{host}]:{endpoint.port}" if ":" in host else f"{host}:{endpoint.port}"
+
+
+def _ms(seconds: float) -> str:
+    return f"{max(1, round(seconds * 1000))}ms"
+
+
+def include_lines(settings: HaproxySettings, layout: Layout) -> str:
+    """What people add to a frontend of their own."""
+    lines = [
+        f"# {layout.service}, released by Greenroom:",
+        *choosing(settings, layout),
+        f"use_backend %[var({layout.choice})]   # add a condition if this frontend has other sites too",
+    ]
+    return "\n".join(f"    {line}" for line in lines) + "\n"

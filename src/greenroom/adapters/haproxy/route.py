@@ -1,0 +1,59 @@
+"""The value of the map: all that changes with a switch, as one text.
+
+on:3000:shop_green_test:1763750000123-9f…    green gets 3000 of 10000, the test route leads to green
+off:0:shop_untested:1763750000124-0a…        nothing is routed
+gone                                         this service is not routed by Greenroom (any more)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from greenroom.adapters.haproxy.layout import ROUTE, Layout
+from greenroom.domain.model import Colour, RoutingSpec, Split
+
+WHOLE = 10_000
+GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`split` None: not a value of ours."""
+
+    split: Split | None
+    test: Colour | None
+    revision: str
+
+    @property
+    def sequence(self) -> int:
+        """How often something was told; -1 if that is not known."""
+        number = self.revision.partition("-")[0]
+        return int(number) if number.isdecimal() else -1
+
+
+def write(layout: Layout, spec: RoutingSpec, revision: str) -> str:
+    test = layout.test(spec.test) if spec.test else layout.untested
+    if spec.split == Split.none():
+        return f"off:0:{test}:{revision}"
+    return f"on:{spec.split.green * WHOLE // 100}:{test}:{revision}"
+
+
+def read(layout: Layout, value: str) -> Route | None:
+    """The inverse; None for `gone`."""
+    if value == GONE:
+        return None
+    parts = value.split(":")
+    strange = Route(None, None, parts[3] if len(parts) == 4 else "")
+    if len(parts) != 4 or parts[0] not in ("on", "off"):
+        return strange
+    ways = {layout.untested: None, **{layout.test(colour): colour for colour in Colour}}
+    share = int(parts[1]) if parts[1].isdecimal() else -1
+    if parts[2] not in ways or not 0 <= share <= WHOLE or share % (WHOLE // 100):
+        return strange
+    green = share * 100 // WHOLE
+    split = Split(100 - green, green) if parts[0] == "on" else Split.none()
+    return Route(split, ways[parts[2]], parts[3])
+
+
+def map_text(value: str) -> bytes:
+    return f"# Written by Greenroom; changed at HAProxy's socket as well.\n{ROUTE} {value}\n".encode()
