@@ -24,6 +24,10 @@ from greenroom.testing.contracts.artefact import KEY, ArtefactBench, ArtefactCon
 from greenroom.testing.fakes import FakeArtefact
 from greenroom.testing.world import Behaviour, FakeWorld
 from tests.process_kit import Kit
+from tests.rigs import docker
+from tests.rigs.docker import Engine
+from tests.rigs.quay import Quay
+from tests.rigs.registry import Registry, registry
 
 
 class FakeBench:
@@ -102,6 +106,47 @@ class TestProcessArtefact(ArtefactContract):
     @pytest.fixture
     def bench(self, workshop: Workshop) -> ArtefactBench:  # type: ignore[override]
         return workshop
+
+
+class Harbour(Quay):
+    """Images come from a registry, where tags can move; `broken` is for a platform that nobody has."""
+
+    def __init__(self, folder: Path, engine: Engine, registry: Registry) -> None:
+        super().__init__(folder, engine, registry)
+        self.moved = 0
+        self.publish_all()
+        self.publish("broken", architecture="no luck")
+
+    def publish_all(self) -> None:
+        for tag in ("1", "2"):
+            self.publish(tag, f"{tag}, moved {self.moved} times")
+
+    def witness(self, reference: str) -> str:
+        return self.content(reference)
+
+    def change_source(self) -> None:
+        self.moved += 1
+        self.publish_all()
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    with docker.shared() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    with registry(tmp_path_factory.mktemp("registry")) as made:
+        yield made
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("docker")
+class TestDockerArtefact(ArtefactContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path, engine: Engine, shelf: Registry) -> ArtefactBench:  # type: ignore[override]
+        return Harbour(tmp_path, engine, shelf)
 
 
 @pytest.mark.real

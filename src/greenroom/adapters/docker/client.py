@@ -14,6 +14,7 @@ from typing import Any
 
 import docker
 import requests
+import urllib3
 from docker.errors import APIError, DockerException
 
 from greenroom.adapters.hosts.local import LocalHost
@@ -114,7 +115,7 @@ def translated(
         if error.response.status_code >= 500:
             return Temporary(f"Docker{on} failed: {text}", hint="its own log says more: `journalctl -u docker`")
         return Permanent(f"Docker{on} refuses: {text}")
-    if _timed_out(error):
+    if timed_out(error):
         text = f"Docker{on} did not answer at {address} within {within:g} s"
         hint = "look whether the machine is overloaded; if Docker hangs: `sudo systemctl restart docker`"
         return Uncertain(text, hint=hint) if changing else Temporary(text, hint=hint)
@@ -150,7 +151,7 @@ def _opened(place: Place, socket: str | None, within: float) -> Iterator[docker.
     url, more = _url(place, socket)
     opened = docker.DockerClient(base_url=url, version=_VERSIONS.get(url), timeout=within, **more)
     try:
-        _VERSIONS[url] = opened.api._version
+        _VERSIONS[url] = opened.api.api_version
         yield opened
     finally:
         opened.close()
@@ -180,8 +181,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen += [each for each in inner if isinstance(each, BaseException) and each not in seen]
 
 
-def _timed_out(error: BaseException) -> bool:
-    return any(isinstance(one, requests.Timeout | TimeoutError) for one in _chain(error))
+def timed_out(error: BaseException) -> bool:
+    """Nothing came in time."""
+    kinds = requests.Timeout | TimeoutError | urllib3.exceptions.TimeoutError
+    return any(isinstance(one, kinds) for one in _chain(error))
 
 
 def _refused(error: BaseException) -> bool:
