@@ -55,7 +55,7 @@ def _notes(scene: Scene) -> Decision | None:
     name = service.release.id if service.release else ""
     judging = service.running is not None and service.running.live_since is not None
     needed = {Need.ROUTING, Need.BLUE, Need.GREEN} | ({Need.MEASUREMENT} if judging else set())
-    blind = "; ".join(f"{need}: {why}" for need, why in sorted(seen.unseen.items()) if need in needed)
+    blind = "; ".join([f"{need}: {why}" for need, why in sorted(seen.unseen.items()) if need in needed] + _partly(seen))
     if blind and service.unseen is None:
         return Note(Judged(name, "look", Verdict.UNKNOWN, blind))
     if not blind and service.unseen is not None:
@@ -69,6 +69,12 @@ def _notes(scene: Scene) -> Decision | None:
         verdict = Verdict.FAIL if moved else Verdict.PASS
         return Note(Judged(name, "route", verdict, moved or "the route is as expected"))
     return None
+
+
+def _partly(seen: Seen) -> list[str]:
+    """Machines of several that cannot be seen, each with why."""
+    parts = (seen.blue, seen.green, seen.routing)
+    return sorted({why for part in parts if part is not None for why in part.unseen})
 
 
 def _drifted(scene: Scene, release: Release) -> Decision:

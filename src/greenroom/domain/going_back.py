@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from greenroom.domain.actions import Decision, Do, Move, Wait, Withdraw
 from greenroom.domain.model import Role, Split, Verdict
+from greenroom.domain.moves import SETTLE_WITHIN
 from greenroom.domain.phases import Phase
 from greenroom.domain.records import Moved
-from greenroom.domain.release import Release
+from greenroom.domain.release import Deployed, Release
 from greenroom.domain.routes import Scene, active_role, maintain, observed, role_now, routing_spec, tell, vacate
 
 
@@ -21,14 +22,23 @@ def aborting(scene: Scene, release: Release) -> Decision:
     ):
         return step
     told = scene.told
-    if told is not None and told.test is not None:
+    if told is not None and told.test is not None and not _in_vain(scene, release):
         return tell(scene, routing_spec(scene, told.split), "close the test route") or Wait("the test route closes")
     status = scene.environment(release.colour)
     another = status is not None and status.release not in (None, release.id)  # what is warm there is not the candidate
     leave = release.plan.keep or another
     if not leave and (step := vacate(scene, release.colour, release.plan.drain, "remove the candidate")):
-        return step
+        if not _in_vain(scene, release):
+            return step
+        return Move(Moved(release.id, Phase.ABORTED, f"what cannot be seen now is cleared later: {step.why}"))
     return Move(Moved(release.id, Phase.ABORTED, release.failure))
+
+
+def _in_vain(scene: Scene, release: Release) -> bool:
+    """What cannot be seen must not keep the next release out for ever: what is left of this one is removed later."""
+    status, routing = scene.environment(release.colour), scene.routing
+    blind = status is None or bool(status.unseen) or routing is None or bool(routing.unseen)
+    return blind and scene.now > release.since + release.plan.drain + SETTLE_WITHIN
 
 
 def rolling_back(scene: Scene, release: Release) -> Decision:
@@ -36,7 +46,7 @@ def rolling_back(scene: Scene, release: Release) -> Decision:
     baseline = release.baseline
     assert baseline is not None
     if scene.service.accept:
-        return Move(Moved(release.id, Phase.FAILED, "the route was accepted as it is"))
+        return _accepted(scene, release, baseline)
     if release.live_since is None:
         status = scene.environment(baseline.colour)
         if status is None:
@@ -59,3 +69,14 @@ def rolling_back(scene: Scene, release: Release) -> Decision:
     if status is None or status.role is not Role.ACTIVE:
         return Wait(f"{baseline.version} takes its work back")
     return Move(Moved(release.id, Phase.ROLLED_BACK, release.failure, release.step))
+
+
+def _accepted(scene: Scene, release: Release, baseline: Deployed) -> Decision:
+    """A person says that the route is right as it is. Where all that can be seen have gone back, it is the way back."""
+    split = Split.all_to(baseline.colour)
+    routing = scene.routing
+    if routing is None or not routing.unseen or routing.told is None or routing.told.split != split:
+        return Move(Moved(release.id, Phase.FAILED, "the route was accepted as it is"))
+    why = f"accepted: {split}, though not all could be seen: {'; '.join(routing.unseen)}"
+    facts = {"accepted": {"blue": split.blue, "green": split.green}}
+    return Move(Moved(release.id, Phase.ROLLED_BACK, why, release.step, facts))

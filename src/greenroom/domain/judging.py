@@ -25,11 +25,19 @@ def note_candidate(scene: Scene, release: Release) -> Note | None:
         return None
     before = release.judgement("candidate")
     waiting = before is not None and before.verdict is Verdict.WAIT
-    if not status.ready and not waiting:
+    exposed = release.live_since is not None or release.step > 0
+    if (unwell(status) if exposed else not status.ready) and not waiting:
         return Note(Judged(release.id, "candidate", Verdict.WAIT, status.detail or "not every replica is healthy"))
     if status.ready and waiting:
         return Note(Judged(release.id, "candidate", Verdict.PASS, "every replica is healthy"))
     return None
+
+
+def unwell(status: EnvironmentStatus) -> bool:
+    """Seen not to be as it should. A machine that we cannot see says nothing about the candidate."""
+    if not status.unseen:
+        return not status.ready
+    return not status.present or any(m.health is not Health.HEALTHY for m in status.members if m.process)
 
 
 def failing(scene: Scene, release: Release) -> str:
@@ -46,7 +54,8 @@ def failing(scene: Scene, release: Release) -> str:
         return before.reason
     if before is not None and before.verdict is Verdict.WAIT and release.paused is None:
         patience = release.plan.ready_within if misfortune or release.phase is Phase.SHIFT else GRACE
-        if status is not None and not status.ready and scene.now > before.at + patience:
+        still = status is not None and (unwell(status) if exposed else not status.ready)
+        if status is not None and still and scene.now > before.at + patience:
             return f"not healthy for {patience:g} s: {status.detail}"
     if not exposed:
         return ""

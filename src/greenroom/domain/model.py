@@ -60,7 +60,8 @@ class Endpoint:
 class Member:
     """One replica of one process. `routed`: users' traffic goes to it; else it works in the background.
 
-    `machine`: the one of several on which it runs, "" where there is only one.
+    `machine`: the one of several on which it runs, "" where there is only one. `process` "": the machine as a whole,
+    which cannot be seen; `detail` says why.
     """
 
     process: str
@@ -94,6 +95,7 @@ class EnvironmentStatus:
 
     `role` is the role that its members hold now, None while they are being changed.
     `leftovers`: endpoints of verified replicas that no supervisor watches any more, and that may still have traffic.
+    `unfinished`: its machines do not all run the same; applying it again finishes it.
     """
 
     colour: Colour
@@ -104,6 +106,12 @@ class EnvironmentStatus:
     leftovers: tuple[Endpoint, ...] = ()
     failed: str = ""
     detail: str = ""
+    unfinished: bool = False
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Machines of several that cannot be seen, each with why: what runs there may be well or not."""
+        return tuple(m.detail for m in self.members if not m.process)
 
     @property
     def present(self) -> bool:
@@ -111,12 +119,8 @@ class EnvironmentStatus:
 
     @property
     def ready(self) -> bool:
-        return (
-            self.present
-            and self.role is not None
-            and bool(self.members)
-            and all(m.health is Health.HEALTHY for m in self.members)
-        )
+        well = bool(self.members) and all(m.health is Health.HEALTHY for m in self.members)
+        return self.present and self.role is not None and well
 
     @property
     def serving(self) -> bool:
@@ -208,6 +212,7 @@ class Routing:
     `live` None: the data plane cannot be seen. `holding`: requests and connections that still hold a colour.
     `revision`: changes with everything that is told. `epoch`: of the lease under which it was told.
     `unfinished`: whoever told it died in the middle of it; telling it again finishes it.
+    `unseen`: the routers of several that cannot be seen, each with why; what the others were told and serve stands here.
     """
 
     running: bool
@@ -220,16 +225,14 @@ class Routing:
     settles_at: float | None = None
     unfinished: bool = False
     detail: str = ""
+    unseen: tuple[str, ...] = ()
 
     @property
     def settled(self) -> bool:
         """What was told is what serves."""
-        return (
-            self.running
-            and self.told is not None
-            and self.live == self.told.split
-            and self.live_revision == self.revision
-        )
+        if self.told is None or not self.running or self.unseen:
+            return False
+        return self.live == self.told.split and self.live_revision == self.revision
 
 
 @dataclass(frozen=True, slots=True)

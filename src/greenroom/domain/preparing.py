@@ -17,14 +17,16 @@ def build(scene: Scene, release: Release) -> Decision:
         return step
     if made := failed(scene, "make", tries=5):
         return back(release, f"the artefact could not be made: {made}")
-    if status is None:
-        return Wait("the artefact cannot be seen: " + scene.seen.unseen.get(Need.ARTEFACT, "not yet looked at"))
-    if status.state is Making.FAILED:
+    if status is not None and status.state is Making.FAILED:
         return back(release, f"the artefact could not be made: {status.detail}")
-    if status.state is Making.READY:
+    if status is not None and status.state is Making.READY:
         return forward(release, "the artefact is made", artefact=status.reference)
+    unseen = "the artefact cannot be seen: " + scene.seen.unseen.get(Need.ARTEFACT, "not yet looked at")
     if release.paused is None and scene.now > release.since + release.plan.build_within:
-        return back(release, f"the artefact was not made within {release.plan.build_within:g} s")
+        why = unseen if status is None else status.detail
+        return back(release, f"the artefact was not made within {release.plan.build_within:g} s" + (why and f": {why}"))
+    if status is None:
+        return Wait(unseen)
     if status.state is Making.ABSENT:
         return Do(Make(release.artefact_spec()), f"make the artefact of {release.version}")
     return Wait(status.detail or "the artefact is being made")
@@ -39,13 +41,20 @@ def _support(scene: Scene, release: Release, leaving: Colour | None = None) -> D
     if step is not None and not failed(scene, "apply", f"{baseline.colour}:{baseline.release}"):
         return step
     test = scene.told.test if scene.told else None
-    return refresh(scene, release.split(-1), test=test if test is release.colour else None, leaving=leaving)
+    step = refresh(scene, release.split(-1), test=test if test is release.colour else None, leaving=leaving)
+    if isinstance(step, Wait) and scene.routing is not None and scene.routing.unseen:
+        return None  # who cannot be seen is not waited for here: the phase has its own time
+    return step
 
 
 def start(scene: Scene, release: Release) -> Decision:
     status = scene.environment(release.colour)
+    late = scene.now - _begun(scene.service, release) - release.plan.ready_within
     if status is None:
-        return Wait(f"{release.colour} cannot be seen")
+        why = scene.seen.unseen.get(Need.environment(release.colour), "not yet looked at")
+        if release.paused is None and late > 0:
+            return back(release, f"{release.colour} could not be seen for {release.plan.ready_within:g} s: {why}")
+        return Wait(f"{release.colour} cannot be seen: {why}")
     ready = status.release == release.id and status.ready
     strange = status.release not in (None, release.id) or (not status.present and bool(status.leftovers))
     if not ready and (step := _support(scene, release, release.colour if strange else None)):
@@ -57,7 +66,6 @@ def start(scene: Scene, release: Release) -> Decision:
         return back(release, refused or status.failed)
     if step := maintain(scene, release.deployed(scene.now), Role.IDLE):
         return step
-    late = scene.now - _begun(scene.service, release) - release.plan.ready_within
     if not ready:
         if release.paused is None and late > 0:
             return back(release, f"not healthy within {release.plan.ready_within:g} s: {status.detail}")

@@ -128,6 +128,8 @@ def _moved(state: Service, record: Moved, at: float) -> Service:
             return replace(state, warm=Warm(moved.baseline, at + moved.plan.keep_warm))
         case Phase.ROLLING_BACK:
             return replace(state, warm=None)
+        case Phase.ROLLED_BACK if "accepted" in record.facts:
+            return _live(state, record.facts["accepted"], at)
         case Phase.FAILED if state.active is None:
             return replace(state, active=moved.deployed(at))
     return state

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from greenroom.domain.actions import Apply, Decision, Do, Note, Remove, Route, Wait
-from greenroom.domain.model import Backend, Colour, EnvironmentStatus, Role, Routing, RoutingSpec, Split, Verdict
+from greenroom.domain.model import (
+    Backend,
+    Colour,
+    Endpoint,
+    EnvironmentStatus,
+    Health,
+    Role,
+    Routing,
+    RoutingSpec,
+    Split,
+    Verdict,
+)
 from greenroom.domain.observation import Seen
 from greenroom.domain.phases import Phase
 from greenroom.domain.records import Judged
@@ -83,7 +94,17 @@ def backend(scene: Scene, colour: Colour, split: Split) -> Backend:
     there = {*status.endpoints, *status.leftovers}
     if status.serving and not there & set(known.endpoints):
         return Backend(status.endpoints, status.version or "", status.release or "")
+    if status.unseen and known.release == status.release:
+        return replace(known, endpoints=_by_machine(status, known))
     return known
+
+
+def _by_machine(status: EnvironmentStatus, known: Backend) -> tuple[Endpoint, ...]:
+    """One machine that cannot be seen does not keep from the others' routers what is ready there."""
+    routed = [m for m in status.members if m.routed and m.process]
+    well = {m.machine for m in routed} - {m.machine for m in routed if m.health is not Health.HEALTHY}
+    fresh = (m.endpoint for m in routed if m.machine in well and m.endpoint)
+    return tuple(sorted({*fresh, *(e for e in known.endpoints if e.machine not in well)}))
 
 
 def routing_spec(
@@ -141,8 +162,8 @@ def vacate(scene: Scene, colour: Colour, drain: float, why: str) -> Decision | N
     status = scene.environment(colour)
     if status is None:
         return Wait(f"{colour} cannot be seen")
-    if not status.present and not status.leftovers and not status.members:
-        return None
+    if not status.present and not status.leftovers and not any(m.process for m in status.members):
+        return Wait(f"{colour} may still run: {'; '.join(status.unseen)}") if status.unseen else None
     state = routed(scene, colour)
     if state is None:
         return Wait(f"{colour} is kept: the router cannot be seen")
@@ -168,7 +189,8 @@ def maintain(scene: Scene, deployed: Deployed, role: Role) -> Decision | None:
         return None
     if status.release not in (None, deployed.release) and routed(scene, colour) is not False:
         return Wait(f"{colour} runs {status.version}, expected {deployed.version}, and has traffic: a person must look")
-    if status.release != deployed.release or not status.members or status.role not in (None, role):
+    here = status.release == deployed.release and bool(status.members) and not status.unfinished
+    if not here or status.role not in (None, role):
         return Do(Apply(colour, deployed.spec(role)), f"run {deployed.version} on {colour} ({role})")
     told = scene.told.backend(colour).endpoints if scene.told else ()
     free = scene.settled and not set(status.leftovers) & set(told)
@@ -215,7 +237,9 @@ def role_now(scene: Scene, release: Release, colour: Colour) -> Role | None:
 def active_role(scene: Scene, colour: Colour) -> Role:
     """ACTIVE as soon as the other colour was seen to have given it up: never two copies of a worker."""
     loser, status = scene.environment(colour.other), scene.environment(colour)
-    free = loser is not None and (loser.role is Role.IDLE or not (loser.present or loser.leftovers))
+    free = (
+        loser is not None and not loser.unseen and (loser.role is Role.IDLE or not (loser.present or loser.leftovers))
+    )
     held = status is not None and status.role is Role.ACTIVE
     return Role.ACTIVE if free or held else Role.IDLE
 

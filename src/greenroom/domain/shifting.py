@@ -98,6 +98,9 @@ def bake(scene: Scene, release: Release) -> Decision:
             return back(release, verdict.reason)
         if verdict.verdict is not Verdict.PASS:
             return Wait(verdict.reason)
+    status = scene.environment(release.colour)
+    if status is not None and status.unseen and not release.promoted:
+        return Wait(f"not all of {release.colour} can be seen: {'; '.join(status.unseen)}")
     if not scene.settled:
         return Wait("the router does not show what it was told")
     return forward(release, "promoted by hand" if release.promoted else "the bake is over, nothing was wrong")

@@ -153,13 +153,16 @@ def _state(service: Service, status: EnvironmentStatus | None, colour: Colour, n
         return "warm"
     if status.ready:
         return "ready"
-    sick = status.failed or any(m.health in (Health.UNHEALTHY, Health.UNKNOWN) for m in status.members)
-    return "unhealthy" if sick else "starting"
+    sick = any(m.process and m.health in (Health.UNHEALTHY, Health.UNKNOWN) for m in status.members)
+    if status.failed or sick:
+        return "unhealthy"
+    return "unknown" if status.unseen else "starting"
 
 
 def _members(status: EnvironmentStatus | None) -> list[dict[str, Any]]:
     return [
         {
+            "machine": m.machine,
             "process": m.process,
             "replica": m.replica,
             "health": str(m.health),

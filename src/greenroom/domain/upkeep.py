@@ -91,4 +91,6 @@ def ending(scene: Scene) -> Decision:
             return Wait(f"{colour} cannot be seen")
         if status.present or status.leftovers:
             return Do(Remove(colour), "down, on purpose")
+        if status.unseen:
+            return Wait(f"{colour} may still run: {'; '.join(status.unseen)}")
     return Wait("down")

@@ -97,3 +97,41 @@ class _Wrapped:
             return self._faults.call(f"{self._name}.{attribute}", self._journal, lambda: value(*args, **kwargs))
 
         return called
+
+
+def _nothing(machine: str, what: str) -> None:
+    """After most calls."""
+
+
+class Wires:
+    """The ways to several machines. Through one that is cut (`cut`), every call fails, and nothing happens there.
+
+    `then(machine, what)` is called after each call that came through (`what`: `router.apply`).
+    """
+
+    def __init__(self) -> None:
+        self.cut: set[str] = set()
+        self.then: Callable[[str, str], None] = _nothing
+
+    def to(self, machine: str, name: str, port: Any) -> Any:
+        """The same port, by way of this wire."""
+        return _Wired(self, machine, name, port)
+
+    def call(self, machine: str, what: str, act: Callable[[], Any]) -> Any:
+        if machine in self.cut:
+            raise Temporary(f"{machine}: cannot be reached: timed out", retry_after=0.5)
+        answer = act()
+        self.then(machine, what)
+        return answer
+
+
+class _Wired:
+    def __init__(self, wires: Wires, machine: str, name: str, port: Any) -> None:
+        self._wires, self._machine, self._name, self._port = wires, machine, name, port
+
+    def __getattr__(self, attribute: str) -> Any:
+        value = getattr(self._port, attribute)
+        if not callable(value) or attribute == "reach":
+            return value
+        what = f"{self._name}.{attribute}"
+        return lambda *args, **kwargs: self._wires.call(self._machine, what, lambda: value(*args, **kwargs))
