@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ class LocalHost:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                env=_environment(),
                 start_new_session=True,
             )
         except FileNotFoundError:
@@ -36,7 +38,9 @@ class LocalHost:
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # somebody of another group may hold its output open
+                process.communicate(timeout=1)
+            _close(process)
             raise Uncertain(f"{command[0]} did not end within {timeout:g} s") from None
         return Ran(process.returncode, out, err)
 
@@ -45,7 +49,7 @@ class LocalHost:
             with open(path, "rb") as file:
                 file.seek(start)
                 return file.read()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except PermissionError:
             raise Permanent(f"{path} may not be read by us") from None
@@ -59,10 +63,24 @@ class LocalHost:
         try:
             link.settimeout(timeout)
             link.connect(address)
-        except BaseException:
+        except BaseException as error:
             link.close()
+            if isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "nothing is there", address) from None
             raise
         return link
 
     def nearby(self, address: Address) -> Address:
         return address
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with the folders of servers' programs: not everybody has them in PATH."""
+    return {**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"}
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
