@@ -15,7 +15,7 @@ from greenroom.testing.contracts.router import Held, Load, RouterContract, Serve
 from greenroom.testing.fakes import FakeRouter
 from greenroom.testing.world import FakeWorld
 from tests.envoy_stage import Stage
-from tests.rigs import haproxy
+from tests.rigs import haproxy, nginx
 
 
 class FakeLoad:
@@ -93,3 +93,11 @@ class TestHaproxy(RouterContract):
     def bench(self, tmp_path: Path) -> Iterator[haproxy.Stage]:
         with haproxy.Stage(tmp_path) as stage:
             yield stage
+
+
+@pytest.mark.real
+class TestNginx(RouterContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> Iterator[nginx.Rig]:
+        with nginx.Rig(tmp_path) as rig:
+            yield rig

@@ -1,0 +1,282 @@
+"""The files that nginx includes, and the names of states.
+
+A state is a folder without content, `states/REVISION-gSHARE-tCOLOUR`; the symbolic link `live` leads to one. nginx asks
+where it leads at each request (`$realpath_root`), so that to replace the link is to switch. What the files say is the
+topology: where the colours are. It changes with their addresses only, and takes a reload.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from greenroom.adapters.envoy.settings import Listen, split_address
+from greenroom.adapters.nginx.settings import NginxSettings
+from greenroom.adapters.told import digest
+from greenroom.domain.model import Colour, Endpoint, RoutingSpec, Split
+
+HTTP, ROUTE, LOG = "http.conf", "route.conf", "log.conf"
+LIVE, STATES, REQUESTS = "live", "states", "log/requests.log"
+OFF = "off"
+"""The state in which nothing of ours is routed."""
+HEADER = "X-Greenroom-Probe"
+LOST = "-lost"
+"""After the token: a request that gets no answer, to see whether those are counted."""
+
+_REVISION = "@REVISION@"
+_STATE = re.compile(r"(?P<revision>[0-9]+-[0-9a-f]+)-g(?P<share>\d{3}|none)-t(?P<test>blue|green|none)")
+_HEAD = (
+    "# Written by Greenroom for the service {service}. Changes by hand are noticed, and undone by the next deploy.\n"
+)
+
+_FIELDS = ("$status", "$upstream_header_time", "$upstream_response_time", "$request_time")
+
+Upstreams = Mapping[Colour, tuple[Endpoint, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Texts by file name. `revision` stands in them, and is what the running nginx answers to who has the token."""
+
+    revision: str
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    revision: str
+    split: Split
+    test: Colour | None
+
+    @property
+    def name(self) -> str:
+        share = f"{self.split.green:03d}" if self.split != Split.none() else "none"
+        return f"{self.revision}-g{share}-t{self.test or 'none'}"
+
+    @classmethod
+    def of(cls, spec: RoutingSpec, revision: str) -> State:
+        return cls(revision, spec.split, spec.test)
+
+    @classmethod
+    def read(cls, name: str) -> State | None:
+        """None for what is not a name of ours."""
+        match = _STATE.fullmatch(name)
+        if match is None or (match["share"] != "none" and int(match["share"]) > 100):
+            return None
+        split = Split.none() if match["share"] == "none" else Split.share(Colour.GREEN, int(match["share"]))
+        return cls(match["revision"], split, None if match["test"] == "none" else Colour(match["test"]))
+
+
+def topology(settings: NginxSettings, service: str, upstreams: Upstreams, token: str, base: Path) -> Topology:
+    """`base`: the folder that relative paths of certificates begin in."""
+    page = _Page(settings, service, token, base)
+    texts = {HTTP: page.http(upstreams), ROUTE: page.route(), LOG: page.log()}
+    texts = {name: _HEAD.format(service=service) + text for name, text in texts.items()}
+    revision = digest("".join(texts.values()).encode())
+    return Topology(revision, {name: text.replace(_REVISION, revision).encode() for name, text in texts.items()})
+
+
+def picked() -> list[str]:
+    """Patterns of `0SHARE:BUCKET`, two digits each, where the bucket is below the share: by the tens, or else the ones."""
+    tens = "|".join(f"{n}.:[0-{n - 1}]" for n in range(1, 10))
+    ones = "|".join(rf"{n}:\1[0-{n - 1}]" for n in range(1, 10))
+    return [f"~^0(?:{tens})", rf"~^0(\d)(?:{ones})"]
+
+
+def table(source: str, name: str, *rows: tuple[str, str], options: str = "") -> str:
+    """A `map`. Patterns and texts are quoted where they need it."""
+    lines = [f"{_quoted(key)} {_quoted(value)};" for key, value in rows]
+    return _block(f"map {_quoted(source)} {name}", [f"{options};", *lines] if options else lines)
+
+
+def _quoted(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z0-9_$.:/-]+", text) else f'"{text}"'
+
+
+class _Page:
+    def __init__(self, settings: NginxSettings, service: str, token: str, base: Path) -> None:
+        self._s, self._service, self._token, self._base = settings, service, token, base
+        self._inside = settings.inside(service)
+        self._v = f"$greenroom_{service.replace('-', '_')}"
+        self._name = f"greenroom_{service}"
+        self._own = (
+            f"{service}.test.greenroom.invalid"  # the name of the test route's own server: nobody can ask for it
+        )
+
+    # what stands at the level of `http`
+
+    def http(self, upstreams: Upstreams) -> str:
+        parts = [self._live(), self._who(), self._shares(), self._where(), self._small()]
+        parts += [self._upstream(colour, upstreams.get(colour, ())) for colour in Colour]
+        if self._s.before:
+            host, port = split_address(self._s.before)
+            parts.append(self._upstream("before", (Endpoint(host, port),)))
+        parts.append(self._upstream("nobody", ()))
+        parts += [self._server(listen, "_") for listen in self._s.listen]
+        if self._s.test_route.listen:
+            parts.append(self._server(self._s.test_route.listen, self._own))
+        return "\n".join(parts)
+
+    def _live(self) -> str:
+        def of(name: str, options: str = "") -> str:
+            seen = f"greenroom_{self._service.replace('-', '_')}_{name}_is"
+            pattern = f"~/{STATES}/(?<{seen}>[^/]+)$"
+            return table("$realpath_root", f"{self._v}_{name}", ("default", ""), (pattern, f"${seen}"), options=options)
+
+        return (
+            "# Where the link `live` leads. Once for each request, so that all that is decided by it is decided alike;\n"
+            "# `_now` is for what is asked before a request is let in, which may be long before it is sent on.\n"
+            + of("live")
+            + of("now", "volatile")
+        )
+
+    def _who(self) -> str:
+        v, way = self._v, self._s.test_route
+        header = f"$http_{way.header.replace('-', '_')}" if way.header else ""
+        text = "# Who asks: users, or the test route.\n"
+        text += table(header or "$host", f"{v}_header", ("default", "test" if header else "users"), ("", "users"))
+        names = [("default", f"{v}_header"), *([(way.host, "test")] if way.host else [])]
+        text += table("$host", f"{v}_host", *names)
+        servers = [("default", f"{v}_host"), *([(self._own, "test")] if way.listen else [])]
+        text += table("$server_name", f"{v}_server", *servers)
+        own = f"$http_{HEADER.lower().replace('-', '_')}"
+        text += table(own, f"{v}_asks", ("default", f"{v}_server"), (f"{self._token}{LOST}", "lost"))
+        return text + table(own, f"{v}_probe", ("default", ""), (self._token, "1"))
+
+    def _shares(self) -> str:
+        v, key = self._v, "$request_id"
+        text = "# The shares: each request, or each user, is in one of 100 buckets; green has those below its share.\n"
+        if self._s.sticky:
+            text += table("$uid_got$uid_set", f"{v}_key", ("default", "$uid_got$uid_set"), ("", key))
+            key = f"{v}_key"
+        buckets = [f"1% {n:02d};" for n in range(99)] + ["* 99;"]
+        rows = "".join(f"    {' '.join(buckets[n : n + 10])}\n" for n in range(0, 100, 10))
+        text += f"split_clients {key} {v}_bucket {{\n{rows}}}\n"
+        text += table(
+            f"{v}_live", f"{v}_share", ("default", "none"), (OFF, OFF), (rf"~-g(?<{v[1:]}_green>\d+)-", f"{v}_green")
+        )
+        return text + table(
+            f"{v}_share:{v}_bucket", f"{v}_picked", ("default", "blue"), *((p, "green") for p in picked())
+        )
+
+    def _where(self) -> str:
+        v, off = self._v, "before" if self._s.before else "nobody"
+        text = "# Where it goes.\n"
+        ends = [("default", "nobody"), ("000", "blue"), ("100", "green"), (r"~^0\d\d$", f"{v}_picked"), (OFF, off)]
+        text += table(f"{v}_share", f"{v}_users", *ends)
+        tests = [("default", "nobody"), *((f"~-t{colour}$", str(colour)) for colour in Colour)]
+        text += table(f"{v}_live", f"{v}_test", *tests)
+        kinds = [("default", f"{v}_users"), ("test", f"{v}_test"), ("lost", "nobody")]
+        text += table(f"{v}_asks", f"{v}_to", *kinds)
+        let_in = [("default", "1"), (r"~^users .*-g\d", ""), ("~^test .*-t(?:blue|green)$", ""), ("~^lost ", "")]
+        let_in += [(f"users {OFF}", "")] if self._s.before else []
+        return text + table(f"{v}_asks {v}_now", f"{v}_nobody", *let_in, options="volatile")
+
+    def _small(self) -> str:
+        v, trusted = self._v, self._s.trusted_hops > 0
+        text = table("$http_upgrade", f"{v}_connection", ("default", "upgrade"), ("", ""))
+        text += table("$http_host", f"{v}_hostname", ("default", "$http_host"), ("", "$host"))
+        for name, header, own in (
+            ("proto", "$http_x_forwarded_proto", "$scheme"),
+            ("from", "$http_x_forwarded_host", f"{v}_hostname"),
+        ):
+            text += table(header, f"{v}_{name}", ("default", header if trusted else own), ("", own))
+        counted = (r"~^users (?:blue|green) .", "1"), ("~^lost ", "1")
+        text += "# What users met: those that were sent on, no tests, no probes.\n"
+        text += table(f"{v}_asks {v}_to $upstream_addr", f"{v}_counted", ("default", "0"), *counted)
+        fields = r"\t".join(("$msec", f"{v}_to", *_FIELDS))
+        return text + f"log_format {self._name} '{fields}';\n"
+
+    def _upstream(self, name: str, endpoints: tuple[Endpoint, ...]) -> str:
+        servers = [f"server {_address(e.host, e.port)} max_fails=1 fail_timeout=2s;" for e in endpoints]
+        kept = ["keepalive 64;", f"keepalive_timeout {_ms(self._s.timeouts.keep_alive)};"]
+        lines = [*servers, *kept] if servers else ["server 127.0.0.1:9 down;"]
+        return _block(f"upstream {self._name}_{name}", lines)
+
+    def _server(self, listen: Listen, name: str) -> str:
+        lines = [
+            f"listen {_address(listen.host, listen.port)}{' ssl http2' if listen.tls else ''}{self._both(listen)};"
+        ]
+        lines.append(f"server_name {name};")
+        if listen.tls:
+            lines.append(f'ssl_certificate "{self._base / listen.tls.certificate}";')
+            lines.append(f'ssl_certificate_key "{self._base / listen.tls.key}";')
+        lines += ["client_max_body_size 0;", f"location / {{ include {self._inside}/{ROUTE}; }}"]
+        return _block("server", lines)
+
+    def _both(self, listen: Listen) -> str:
+        """`[::]` means IPv4 as well, unless that is listed on its own."""
+        own = any((other.host, other.port) == ("0.0.0.0", listen.port) for other in self._s.listeners)
+        return " ipv6only=off" if listen.host == "::" and not own else ""
+
+    # what stands in a `location`
+
+    def route(self) -> str:
+        s, v = self._s, self._v
+        lines = [
+            f"root {self._inside}/{LIVE};",
+            f'if ({v}_probe) {{ return 200 "greenroom {self._service} {_REVISION} $pid $realpath_root\\n"; }}',
+            f"if ({v}_nobody) {{ return 503; }}",
+            f"proxy_pass http://{self._name}_${{{v[1:]}_to}};",
+            "proxy_http_version 1.1;",
+            f"proxy_set_header Host {v}_hostname;",
+            "proxy_set_header Upgrade $http_upgrade;",
+            f"proxy_set_header Connection {v}_connection;",
+            "proxy_set_header X-Real-IP $remote_addr;",
+            "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
+            f"proxy_set_header X-Forwarded-Proto {v}_proto;",
+            f"proxy_set_header X-Forwarded-Host {v}_from;",
+            # A body that nginx gathers first is sent on when the old colour may be gone.
+            "proxy_request_buffering off;",
+            f"proxy_connect_timeout {_ms(s.timeouts.connect)};",
+            f"proxy_send_timeout {_ms(s.timeouts.idle)};",
+            f"proxy_read_timeout {_ms(s.timeouts.idle)};",
+            "proxy_next_upstream error timeout;",
+            "proxy_next_upstream_tries 3;",
+        ]
+        if s.sticky:
+            # Not by `add_header`, which would take away those that the server adds.
+            lines += [
+                "userid on;",
+                f"userid_name {self._name};",
+                "userid_path /;",
+                "userid_expires max;",
+                "userid_flags samesite=lax;",
+            ]
+        return "".join(f"{line}\n" for line in [*lines, f"include {self._inside}/{LOG};"])
+
+    def log(self) -> str:
+        ours = f"access_log {self._inside}/{REQUESTS} {self._name} if={self._v}_counted;\n"
+        return ours + "".join(f"access_log {line};\n" for line in self._s.access_log)
+
+
+def _block(head: str, lines: list[str]) -> str:
+    return f"{head} {{\n" + "".join(f"    {line}\n" for line in lines) + "}\n"
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _ms(seconds: float) -> str:
+    return f"{max(1, round(seconds * 1000))}ms"
+
+
+def settings_of(made: Topology, service: str, colour: Colour) -> dict[str, str]:
+    """How a colour is spoken to, by these files: all but where it is."""
+    text = made.files[HTTP].decode(errors="replace")
+    match = re.search(
+        rf"^upstream {re.escape(f'greenroom_{service}_{colour}')} {{\n(.*?)^}}", text, re.MULTILINE | re.DOTALL
+    )
+    lines = [line.strip().rstrip(";").split(None, 1) for line in match[1].splitlines()] if match else []
+    servers = [words.split(None, 1) for name, words in lines if name == "server"]
+    found = {name: words for name, words in lines if name != "server"}
+    found["replicas"] = str(len(servers))
+    found["server"] = ", ".join(sorted({words[1] if len(words) > 1 else "" for words in servers}))
+    route = made.files[ROUTE].decode(errors="replace")
+    found |= dict(
+        re.findall(r"^(proxy_(?:connect|read|send)_timeout|proxy_next_upstream\w*) (.*);", route, re.MULTILINE)
+    )
+    return found
