@@ -1,4 +1,4 @@
-"""The environments keep the contract: the fake, and real processes under a real supervisor."""
+"""The environments keep the contract: the fake, real processes under a real supervisor, real containers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from greenroom.testing.clock import FakeClock
 from greenroom.testing.contracts.environment import EnvironmentBench, EnvironmentContract
 from greenroom.testing.fakes import FakeEnvironment
 from greenroom.testing.world import COLOURS, Behaviour, FakeWorld, Group
+from tests import docker_kit
 from tests.process_kit import Kit, kit
+from tests.rigs import docker
 
 
 class FakeBench:
@@ -69,3 +71,19 @@ class TestProcessEnvironment(EnvironmentContract):
     def bench(self, tmp_path: Path) -> Iterator[Kit]:  # type: ignore[override]
         with kit(tmp_path) as made:
             yield made
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[docker.Engine]:
+    with docker.shared() as made:
+        yield made
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("docker")
+class TestDockerEnvironment(EnvironmentContract):
+    @pytest.fixture
+    def bench(self, engine: docker.Engine, tmp_path: Path) -> Iterator[docker_kit.Kit]:  # type: ignore[override]
+        made = docker_kit.Kit(engine, tmp_path)
+        yield made
+        made.end()
