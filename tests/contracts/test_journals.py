@@ -21,6 +21,7 @@ from greenroom.testing.clock import FakeClock
 from greenroom.testing.contracts.journal import JournalContract
 from greenroom.testing.memory import MemoryJournal
 from tests.rigs import postgres
+from tests.rigs.host_journal import HostJournalBench
 
 
 class MemoryBench:
@@ -218,6 +219,29 @@ class TestPostgresJournal(JournalContract):
         assert other.holder() == lease
         bench.advance(11)
         assert other.claim(Owner("bob/1", "bob"), 10).owner.text == "bob"
+
+
+class TestHostJournal(JournalContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> HostJournalBench:
+        return HostJournalBench(tmp_path)
+
+    def test_time_goes_on_after_a_reboot_with_a_wrong_clock(self, bench: HostJournalBench) -> None:
+        """No stamp runs backwards, and no lease outlives its ttl, whatever the wall clock says at the next boot."""
+        journal = bench.open()
+        [entry] = journal.append([codec.loads(_RECORD)], expected=0)
+        lease = journal.claim(Owner("ada/1", "ada"), 10)
+        for boot, wall in (("boot-2", 0.0), ("boot-3", bench.wall - 86400), ("boot-4", bench.wall + 600)):
+            bench.boots(boot, wall)
+            journal = bench.open()
+            assert journal.now() >= entry.at
+            bench.advance(10)
+            bob = journal.claim(Owner(f"bob/{boot}", "bob"), 10)
+            assert bob.owner.text == "bob"
+            assert bob.epoch == lease.epoch + 1
+            assert bob.since >= lease.since
+            lease = bob
+        assert journal.now() == pytest.approx(bench.wall)
 
 
 _RECORD = '{"kind": "started", "v": 1, "release": "r", "verb": "v", "key": "k"}'
