@@ -79,9 +79,14 @@ class Premises:
         home = self.ground.home
         return Remembering(HostVault(self.host(home), f"{self.state_on(home)}/secrets"))
 
+    @property
+    def beside(self) -> bool:
+        """The journal is a file in this machine's state folder."""
+        return self.ground is None or self.ground.journal.type == "sqlite"
+
     def journal(self, *, create: bool) -> Journal:
         """Raises `JournalUnusable` in its several kinds."""
-        if self.ground is None or self.ground.journal.type == "sqlite":
+        if self.ground is None or self.beside:
             from greenroom.adapters.journals.sqlite import SqliteJournal
 
             if create:

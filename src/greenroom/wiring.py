@@ -89,7 +89,7 @@ class Installed:
         """There is a journal already. Makes none to find that out."""
         if "journal" in self.__dict__:
             return True
-        if self.here and not (self.state / "journal.db").exists():
+        if self.premises.beside and not (self.state / "journal.db").exists():
             return False
         try:
             self.__dict__["journal"] = self.premises.journal(create=False)
@@ -228,10 +228,21 @@ class Installed:
             command=command,
             directory=self.state,
             environment={"PYTHONPATH": str(Path(__file__).parents[1]), "GREENROOM_ENGINE": __version__},
+            secrets=self._journal_variables(),
             output=self.state / "logs" / "engine.log",
             stop_timeout=15.0,
             keep=True,
         )
+
+    def _journal_variables(self) -> Mapping[str, str]:
+        """A supervisor keeps the variables of no shell, and a journal elsewhere is found by some of them."""
+        if self.premises.beside:
+            return {}
+        from greenroom.config.source import read
+        from greenroom.domain.template import secret_names
+
+        names = secret_names(read(self.file).document.get("journal"))
+        return {name: os.environ[name] for name in names if name in os.environ}
 
     def ensure_engine(self) -> None:
         """Somebody is awake: the resident engine runs under the supervisor, and looks at the journal now."""
