@@ -24,6 +24,7 @@ class EachWay:
             finding = self._check.ask(self._by(name, case), inner)
         except PortError as error:
             error.message = named(name, error.message)
+            error.args = (error.message,)
             raise
         evidence = tuple(named(name, line) for line in finding.evidence)
         found = replace(finding, reason=named(name, finding.reason), evidence=evidence)

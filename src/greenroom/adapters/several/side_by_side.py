@@ -31,10 +31,10 @@ _REST = 5.0
 class Pool(Protocol):
     """`kind` and a machine's name (the key in `calls`) together name a call."""
 
-    def look(self, kind: str, calls: Calls[T], within: float = LOOK_WITHIN) -> Answers[T]:
+    def look(self, kind: str, calls: Calls[T]) -> Answers[T]:
         """What each gave or raised. A look that an earlier caller gave up is not waited for: it saw another moment."""
 
-    def act(self, kind: str, what: object, calls: Calls[None], within: float = ACT_WITHIN) -> Answers[None]:
+    def act(self, kind: str, what: object, calls: Calls[None]) -> Answers[None]:
         """The same for deeds. One under way is waited for if it does the same (`what`), else nothing is begun there."""
 
     def busy(self, kind: str) -> frozenset[str]:
@@ -51,15 +51,17 @@ class _Call:
 
 
 class SideBySide:
-    """A thread for each call that is under way, kept for a while for the next one."""
+    """A thread for each call that is under way, kept for a while for the next one. Times in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, look_within: float = LOOK_WITHIN, act_within: float = ACT_WITHIN) -> None:
+        self._look_within, self._act_within = look_within, act_within
         self._changed = threading.Condition()
         self._under_way: dict[tuple[str, str], _Call] = {}
         self._queue: deque[tuple[tuple[str, str], _Call]] = deque()
         self._idle = 0
 
-    def look(self, kind: str, calls: Calls[T], within: float = LOOK_WITHIN) -> Answers[T]:
+    def look(self, kind: str, calls: Calls[T]) -> Answers[T]:
+        within = self._look_within
         with self._changed:
             waited = {name: time.monotonic() - call.begun for name in calls if (call := self._of(kind, name))}
             begun = {name: self._begin((kind, name), run, None) for name, run in calls.items() if name not in waited}
@@ -67,7 +69,8 @@ class SideBySide:
             late = {name: Temporary(f"no answer for {seconds:.0f} s") for name, seconds in waited.items()}
             return {**_answers(begun, Temporary(f"no answer within {within:g} s")), **late}
 
-    def act(self, kind: str, what: object, calls: Calls[None], within: float = ACT_WITHIN) -> Answers[None]:
+    def act(self, kind: str, what: object, calls: Calls[None]) -> Answers[None]:
+        within = self._act_within
         with self._changed:
             joined: dict[str, _Call] = {}
             busy: dict[str, Exception] = {}
@@ -118,10 +121,10 @@ class SideBySide:
 class InOrder:
     """No threads: one after the other. For tests that want the same order every time, and for fakes."""
 
-    def look(self, kind: str, calls: Calls[T], within: float = LOOK_WITHIN) -> Answers[T]:
+    def look(self, kind: str, calls: Calls[T]) -> Answers[T]:
         return {name: _result(run) for name, run in calls.items()}
 
-    def act(self, kind: str, what: object, calls: Calls[None], within: float = ACT_WITHIN) -> Answers[None]:
+    def act(self, kind: str, what: object, calls: Calls[None]) -> Answers[None]:
         return self.look(kind, calls)
 
     def busy(self, kind: str) -> frozenset[str]:
