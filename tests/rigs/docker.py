@@ -202,6 +202,11 @@ class Engine:
         found: list[Any] = self.client().containers.list(all=True, filters={"label": wanted}, ignore_removed=True)
         return found
 
+    def discard(self, container: str) -> None:
+        """Away with it, wherever it stands; nothing if it is not there."""
+        with contextlib.suppress(docker.errors.NotFound):
+            self.client().api.remove_container(container, force=True, v=True)
+
     def clear(self) -> None:
         """No container and no network of a test is left; images stay."""
         client = self.client()

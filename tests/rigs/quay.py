@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import os
+import tarfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from docker.errors import ImageNotFound
 
 from greenroom.adapters.artefacts.docker import DockerArtefact
 from greenroom.adapters.docker.settings import of_definition
@@ -13,7 +19,7 @@ from greenroom.domain.model import ArtefactSpec, ArtefactStatus, Making
 from greenroom.ports import ActionKey, Place
 from tests.process_kit import DictVault
 from tests.rigs.docker import PATIENCE, Engine
-from tests.rigs.registry import Registry
+from tests.rigs.registry import PASSWORD, USER, Registry
 
 KEY = ActionKey("r-1", "build", 0, "make", "r-1", 0)
 
@@ -27,7 +33,6 @@ class Quay:
         self.vault = DictVault()
         self.program = "docker"
         self.stalled = 20.0
-        self._content = "first"
 
     # --- the adapter
 
@@ -56,29 +61,67 @@ class Quay:
 
     def refused(self, version: str = "1", **more: Any) -> str:
         """Why this can never be made."""
-        status = self.made(self.spec(version, **more))
+        return self.refused_spec(self.spec(version, **more))
+
+    def refused_spec(self, spec: ArtefactSpec) -> str:
+        status = self.made(spec)
         assert status.state is Making.FAILED, status
         assert not status.reference
         return status.detail
 
+    def makers(self, spec: ArtefactSpec) -> list[str]:
+        """The threads of this process that make it."""
+        wanted = f"{self.folder}/.greenroom:{spec.release}"
+        return [thread.name for thread in threading.enumerate() if thread.name.endswith(wanted)]
+
     # --- the world
 
-    def publish(self, tag: str, content: str = "", **more: Any) -> str:
+    def publish(self, tag: str, content: str = "", *, size: int = 0, architecture: str = "") -> str:
         """An image with this content is in the registry, and not on the machine. Returns its digest."""
-        name = self.engine.image(f"{self.repository}:{tag}", files={"content": content.encode()}, **more)
+        files = {"content": content.encode(), "big": os.urandom(size)}
+        name = self.engine.image(f"{self.repository}:{tag}", files=files, architecture=architecture)
         self.push(name)
         self.engine.client().images.remove(name, force=True)
         return self.registry.digest(self.repository.partition("/")[2], tag)
 
+    def publish_elsewhere(self, tag: str, content: str) -> str:
+        """As `publish`, by another machine: what this one has of the tag stays as it is."""
+        repository = self.repository.partition("/")[2]
+        kept = self.engine.client().images.get(f"{self.repository}:{tag}")
+        self.push(self.engine.image(f"{self.repository}:{tag}", files={"content": content.encode()}))
+        kept.tag(self.repository, tag)
+        return self.registry.digest(repository, tag)
+
+    def forget(self, reference: str) -> None:
+        """The machine has it no more, as after `docker image prune`."""
+        self.engine.client().images.remove(reference, force=True)
+
+    def here(self, reference: str) -> bool:
+        try:
+            self.engine.client().api.inspect_image(reference)
+        except ImageNotFound:
+            return False
+        return True
+
     def push(self, name: str) -> None:
         repository, _, tag = name.rpartition(":")
-        for event in self.engine.client().api.push(repository, tag=tag, stream=True, decode=True):
+        login = {"username": USER, "password": PASSWORD} if self.registry.login else {}
+        api = self.engine.client().api
+        for event in api.push(repository, tag=tag, stream=True, decode=True, auth_config=login):
             assert "error" not in event, event
 
     def content(self, reference: str) -> str:
-        """What an image really holds: asked by running it."""
-        said: bytes = self.engine.client().containers.run(reference, ["cat", "/content"], remove=True)
-        return said.decode()
+        """What an image really holds: taken out of it."""
+        api = self.engine.client().api
+        container = api.create_container(reference, ["true"])["Id"]
+        try:
+            archive = b"".join(api.get_archive(container, "/content")[0])
+        finally:
+            self.engine.discard(container)
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            file = tar.extractfile("content")
+            assert file is not None
+            return file.read().decode()
 
     def wait(self, until: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE

@@ -188,4 +188,4 @@ class DockerArtefact:
 
 
 def _ready(pin: Pin) -> ArtefactStatus:
-    return ArtefactStatus(Making.READY, pin.reference, f"{pin.image}: {short(pin.reference)}")
+    return ArtefactStatus(Making.READY, pin.reference, f"{pin.image}, {short(pin.reference.rpartition('@')[2])}")
