@@ -168,6 +168,20 @@ def test_the_plan_for_a_service_that_is_down_says_that_the_old_version_starts_ag
     assert begun.running.baseline == begun.active is not None
 
 
+@pytest.mark.parametrize(
+    ("build", "does"),
+    [
+        ({}, "get the image shop:2; what serves is pinned to its digest"),
+        ({"build": {}}, "build the image shop:2; what serves is pinned to its digest"),
+        ({"build": {"push": True}}, "build and push the image shop:2; what serves is pinned to its digest"),
+    ],
+)
+def test_the_plan_says_what_is_done_with_an_image(build: dict[str, Any], does: str) -> None:
+    definition = {"environment": {"image": "shop:{version}", **build}}
+    document = outlook(Story().succeed("1").service, None, "2", Plan(), definition, [], 0.0)
+    assert document["steps"][0] == {"stage": "build", "does": does}
+
+
 def test_a_hazard_is_downtime_and_no_problem() -> None:
     story = Story().succeed("1")
     live = up(BLUE, "r-0001", "1")

@@ -94,6 +94,15 @@ def test_a_permission_for_what_is_not_there_is_named() -> None:
     assert found.unused == ("web.env.OLD_*",)
 
 
+def test_of_several_hosts_a_path_means_all_or_one() -> None:
+    blue = {"app1/web": Facts({"a": "1"}), "app2/web": Facts({"a": "1"})}
+    green = {"app1/web": Facts({"a": "2"}), "app2/web": Facts({"a": "2"})}
+    assert not compare(blue, green, [Allowance("web.a", "on both")]).wrong
+    found = compare(blue, green, [Allowance("app1/web.*", "on one"), Allowance("app3/web.a", "nowhere")])
+    assert [x.path for x in found.wrong] == ["app2/web.a"]
+    assert found.unused == ("app3/web.a",)
+
+
 def test_a_process_of_one_colour_is_set_apart() -> None:
     """A worker runs only where the traffic is; a release may bring a process or take one away."""
     blue = {"web": WEB, "worker": alike(memory="1g"), "old": alike(a="1")}

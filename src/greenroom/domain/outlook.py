@@ -108,7 +108,7 @@ def _steps(
     baseline = service.active
     untouched = f"; {baseline.version} keeps all traffic on {baseline.colour}" if baseline else ""
     steps = [
-        ("build", _build(definition)),
+        ("build", _build(definition, version)),
         (
             "start",
             f"start {version} on {colour}{_who(definition)}, healthy within {_span(plan.ready_within)}{untouched}",
@@ -123,12 +123,20 @@ def _steps(
     return steps
 
 
-def _build(definition: Mapping[str, Any]) -> str:
+def _build(definition: Mapping[str, Any], version: str) -> str:
     environment = definition.get("environment")
+    if isinstance(environment, Mapping) and (image := environment.get("image")):
+        made = "build and push" if _pushes(environment) else "build" if environment.get("build") is not None else "get"
+        return f"{made} the image {str(image).replace('{version}', version)}; what serves is pinned to its digest"
     prepare = environment.get("prepare") if isinstance(environment, Mapping) else None
     commands = [prepare] if isinstance(prepare, str) else list(prepare or ())
     run = f", run {'; '.join(f'`{command}`' for command in commands)}" if commands else ""
     return f"copy the source{run}; the copy never changes again"
+
+
+def _pushes(environment: Mapping[str, Any]) -> bool:
+    build = environment.get("build")
+    return isinstance(build, Mapping) and bool(build.get("push"))
 
 
 def _processes(definition: Mapping[str, Any], *, active: bool) -> dict[str, int]:

@@ -30,10 +30,14 @@ class Stated(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Something that differs on purpose. `path`: a glob over `process.path`."""
+    """Something that differs on purpose. `path`: a glob over `process.path`, for one host of several `host/process.path`."""
 
     path: str
     why: str
+
+    def covers(self, process: str, path: str) -> bool:
+        everywhere = process.rpartition("/")[2]
+        return any(fnmatchcase(f"{name}.{path}", self.path) for name in (process, everywhere))
 
 
 class Kind(StrEnum):
@@ -99,16 +103,16 @@ def compare(blue: Mapping[str, Stated], green: Mapping[str, Stated], allow: Sequ
     here, there = _running(blue), _running(green)
     if not here or not there:
         return Comparison(alone=Colour.BLUE if here else Colour.GREEN if there else None)
-    known: set[str] = set()
+    known: list[tuple[str, str]] = []
     found: list[Difference] = []
     for process in sorted(here & there):
         paths = sorted({*blue[process].effective, *green[process].effective})
-        known.update(f"{process}.{path}" for path in paths)
+        known += [(process, path) for path in paths]
         found += [x for path in paths if (x := _difference(process, path, blue[process], green[process], allow))]
     apart = {process: Colour.BLUE if process in here else Colour.GREEN for process in sorted(here ^ there)}
     sides = {Colour.BLUE: blue, Colour.GREEN: green}
-    reached = known | {f"{p}.{path}" for p, colour in apart.items() for path in sides[colour][p].effective}
-    unused = tuple(one.path for one in allow if not any(fnmatchcase(path, one.path) for path in reached))
+    reached = [*known, *((name, path) for name, colour in apart.items() for path in sides[colour][name].effective)]
+    unused = tuple(one.path for one in allow if not any(one.covers(*place) for place in reached))
     order = list(Kind)
     return Comparison(len(known), tuple(sorted(found, key=lambda x: order.index(x.kind))), apart, unused)
 
@@ -127,8 +131,7 @@ def _difference(process: str, path: str, blue: Stated, green: Stated, allow: Seq
     values = [side.effective.get(path) for side in sides.values()]
     if values[0] == values[1] and not strayed:
         return None
-    whole = f"{process}.{path}"
-    why = next((one.why for one in allow if fnmatchcase(whole, one.path)), None)
+    why = next((one.why for one in allow if one.covers(process, path)), None)
     if not strayed and blue.asked.get(path) != green.asked.get(path):
         kind, why = Kind.CHANGED, ""
     elif why is not None:
@@ -136,7 +139,7 @@ def _difference(process: str, path: str, blue: Stated, green: Stated, allow: Seq
     else:
         kind = Kind.STRAYED if strayed else Kind.DIFFERENT
     first, second = (None if value is None else shown(value) for value in values)
-    return Difference(shown(whole), kind, first, second, strayed, why or "")
+    return Difference(shown(f"{process}.{path}"), kind, first, second, strayed, why or "")
 
 
 def shown(value: str) -> str:
