@@ -174,14 +174,16 @@ def test_looking_asks_no_registry(quay: Quay) -> None:
 
 def test_a_pull_says_how_far_it_is(quay: Quay) -> None:
     quay.publish("1", size=3_000_000)
-    with Line(quay.registry.port, allow=2_600_000) as line:
+    with Line(quay.registry.port, allow=100_000) as line:
         spec = quay.spec("1", image=f"{line.address}/{quay.folder.name.lower()}:{{version}}")
         artefact = quay.open()
         artefact.apply(spec, KEY)
-        quay.wait(
-            lambda: bool(re.fullmatch(r"pulling \S+:1: \d of 2 layers, [12] of 3 MB", artefact.observe(spec).detail)),
-            "it says how far it is",
-        )
+
+        def half_way() -> bool:
+            line.let(50_000)  # Docker tells of it ten times a second
+            return bool(re.fullmatch(r"pulling \S+:1: \d of 2 layers, [12] of 3 MB", artefact.observe(spec).detail))
+
+        quay.wait(half_way, "it says how far it is")
         quay.open().apply(spec, KEY)  # it goes on already
         assert quay.open().observe(spec).state is Making.MAKING
         line.let()
