@@ -62,7 +62,7 @@ def test_the_journal_may_be_on_another_host_or_in_postgresql(tmp_path: Path) -> 
 def test_to_find_the_journal_the_rest_of_the_file_need_not_be_good(tmp_path: Path) -> None:
     broken = written(tmp_path, GOOD.replace("image: shop:{version}", "image: ${IMAGE}\n  nonsense: 1"))
     ground = load_ground(read(broken), {"KEY": "/keys/id"})
-    assert (ground.home, ground.hosts["lb"].settings.key) == ("lb", "/keys/id")
+    assert (ground.home, str(ground.hosts["lb"].settings.key)) == ("lb", "/keys/id")
     with pytest.raises(UsageError, match=r"hosts\.lb\.key: \$\{KEY\} is not set"):
         load_ground(read(broken), {})
 
@@ -70,8 +70,8 @@ def test_to_find_the_journal_the_rest_of_the_file_need_not_be_good(tmp_path: Pat
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("hosts: [lb]", "hosts: [lbb]", r":15: router\.hosts\[0\]: there is no host `lbb`; known: app1, app2, lb"),
-        ("hosts: [lb]", "hosts: lb", r":15: router\.hosts: should be a list of names; known: app1, app2, lb"),
+        ("hosts: [lb]", "hosts: [lbb]", r":14: router\.hosts\[0\]: there is no host `lbb`; known: app1, app2, lb"),
+        ("hosts: [lb]", "hosts: lb", r":14: router\.hosts: should be a list of names; known: app1, app2, lb"),
         ("  app1:", "  App_1:", r":3: hosts\.App_1: is no name for a host"),
         (", address: 10.0.0.2", "", r"hosts\.app2\.address: is needed: the router is on another machine"),
         ("type: nginx", "type: envoy", r"router\.type: `envoy` is for this machine only; on hosts: haproxy, nginx"),
@@ -90,6 +90,6 @@ def test_what_is_said_of_a_bad_one(tmp_path: Path, old: str, new: str, said: str
 
 
 def test_without_hosts_nothing_can_be_on_one(tmp_path: Path) -> None:
-    text = "service: shop\nenvironment: {command: x, hosts: [a]}\n"
+    text = "service: shop\nenvironment: {processes: {web: {command: x}}, hosts: [a]}\nrouter: {listen: 127.0.0.1:80}\n"
     with pytest.raises(UsageError, match=r"environment\.hosts: there are no hosts"):
         load(written(tmp_path, text), {})

@@ -17,6 +17,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from greenroom import plugins
 from greenroom.config.schema import File
+from greenroom.ports import Capability
 from greenroom.units import show_duration
 
 _SECTIONS = {
@@ -25,8 +26,16 @@ _SECTIONS = {
     "checks": ("check", ""),
     "watch": ("check", "http"),
     "notify": ("notifier", ""),
+    "hosts": ("host", "ssh"),
+    "journal": ("journal", "sqlite"),
 }
 """Key of the file → port, and the `type` where none is written ("": it must be)."""
+
+_HOSTS = {
+    "type": "array",
+    "items": {"type": "string"},
+    "description": "Names of `hosts` of the first level on which it is. Default: all of them.",
+}
 
 _DESCRIBED = re.compile(r"(?:^|[.;]\s+)`(\w+)`: ")
 
@@ -43,6 +52,7 @@ _MEANINGS = {
     ("TestRoute", "listen"): "Requests to this address reach the idle environment.",
     ("EnvoySettings", "test_route"): "How the idle environment is reached: one of these, or several.",
     ("EnvoySettings", "timeouts"): "How long the router waits.",
+    ("HaproxySettings", "timeouts"): "How long the router waits.",
 }
 """For keys whose models say nothing, by the title of the model."""
 
@@ -89,12 +99,14 @@ def schema() -> dict[str, Any]:
                 definitions[f"{title}.{below}"] = definition
             part["properties"] = {"type": {"const": name}, **part.get("properties", {})}
             part["properties"]["type"] = {"const": name, "description": "Which kind it is."}
+            if Capability.HOSTS in getattr(plugins.find(kind, name), "capabilities", ()):
+                part["properties"]["hosts"] = _HOSTS
             part["required"] = sorted({*part.get("required", []), *([] if name == usual else ["type"])})
             part["title"] = f"{key} of type {name}"
             definitions[title] = part
             kinds.append({"$ref": f"#/$defs/{title}"})
         place = whole["properties"][key]
-        target = place["items"] if place.get("type") == "array" else place
+        target = _entry(place)
         description = {k: v for k, v in place.items() if k == "description"}
         target.clear()
         target.update(description if target is place else {}, anyOf=kinds)
@@ -109,13 +121,20 @@ def configuration() -> str:
         if key not in _SECTIONS:
             text += _nested(whole, below, key)
             continue
-        for branch in (below.get("items") or below)["anyOf"]:
+        for branch in _entry(below)["anyOf"]:
             model = _resolved(whole, branch)
             name = model["properties"]["type"]["const"]
             text += [f"## `{key}` of `type: {name}`", _table(whole, model, f"{key}.{name}")]
+            each = "" if _entry(below) is below else "[]" if below.get("type") == "array" else ".NAME"
             for inner, part in model["properties"].items():
-                text += _nested(whole, part, f"{key}{'[]' if below.get('type') == 'array' else ''}.{inner}")
+                text += _nested(whole, part, f"{key}{each}.{inner}")
     return "\n\n".join(part.strip() for part in text) + "\n"
+
+
+def _entry(place: dict[str, Any]) -> dict[str, Any]:
+    """What the type of an adapter decides: the key itself, or each entry of its list or mapping."""
+    entry: dict[str, Any] = place.get("items") or place
+    return place["additionalProperties"] if isinstance(place.get("additionalProperties"), dict) else entry
 
 
 def _models(key: str, kind: str) -> Iterator[tuple[str, type[BaseModel]]]:

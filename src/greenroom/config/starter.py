@@ -227,7 +227,7 @@ _ROUTER = {
 """,
     "nginx": """\
   type: nginx
-  listen: {listen}          # where your nginx answers
+  url: http://{listen}        # where your users reach this service through your nginx
   # before: 127.0.0.1:8000      # where the traffic goes now, and until the first release
 """,
     "haproxy": """\
