@@ -120,11 +120,20 @@ class Sshd:
         values = {"ssh": f"{getpass.getuser()}@{self.address}:{self.port}", "key": key, "known_hosts": known_hosts}
         return HostSettings.model_validate({**values, **more})
 
-    def cut(self) -> None:
-        """Everybody's connection ends; new ones are taken."""
+    def programs(self) -> dict[int, str]:
+        """What runs for somebody now, by its process."""
+        found = {}
         for pid in self.sessions():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                found[pid] = Path(f"/proc/{pid}/comm").read_text().strip()
+        return found
+
+    def cut(self, *, connections_only: bool = False) -> None:
+        """Everybody's connection ends, and what ran over it; new ones are taken."""
+        for pid, name in self.programs().items():
+            if name.startswith("sshd") or not connections_only:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def freeze(self, sign: signal.Signals = signal.SIGSTOP) -> None:
         """The machine no longer answers, but nobody says so. SIGCONT: it goes on."""

@@ -90,15 +90,18 @@ if [ "$boot" != "$booted" ]; then boot=$booted anchor=$(($(wall) - up)) first=ye
 now=$((anchor + up))
 if [ "$now" -lt "$at" ]; then now=$at anchor=$((at - up)); fi
 }}
-full() {{
-case $(df -Pk . | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4) in 0) end {FULL} full;; esac
+failed() {{
+left=$(df -Pk . | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4)
+"$@"
+[ "$left" != 0 ] || end {FULL} full
 exit 1
 }}
+shorten() {{ truncate -s "$size" journal.jsonl; }}
 save() {{
 at=$now
 printf '%s\\n' "greenroom-journal {FORMAT}" "id $id" "service $service" "boot $boot" "anchor $anchor" "seq $seq" \\
   "size $size" "sum $sum" "at $at" "epoch $epoch" "since $since" "expires $expires" "identity $identity" \\
-  "owner $owner" "why $why" end >head.new || {{ rm -f head.new; full; }}
+  "owner $owner" "why $why" end >head.new || failed rm -f head.new
 settle head.new "$@"
 mv -fT head.new head || exit 1
 settle .
@@ -115,7 +118,7 @@ lock
 if [ ! -e head ] && [ ! -s journal.jsonl ]; then
   boot= anchor=0 seq=0 size=0 at=0 since=0 expires=0 identity= owner= why=
   id=$fresh sum=$fresh service=$named
-  : >journal.jsonl || full
+  : >journal.jsonl || failed :
   clock
   epoch=$((now / 1000))
   save journal.jsonl
@@ -143,13 +146,12 @@ fi
 [ "$seq" -eq "$expected" ] || {{ answer late; exit {CONFLICT}; }}
 have=$(stat -c %s journal.jsonl) || exit 1
 [ "$have" -ge "$size" ] || end {DAMAGED} 'entries are missing'
-cut() {{ truncate -s "$size" journal.jsonl; }}
-[ "$have" -eq "$size" ] || cut || exit 1
+[ "$have" -eq "$size" ] || shorten || exit 1
 part=$((now % 1000 + 1000))
 text="{{\\"seq\\":$((seq + 1)),\\"at\\":$((now / 1000)).${{part#1}},\\"epoch\\":${{under:-0}},\\"records\\":$records"
 new=$(printf '%s%s' "$sum" "$text" | sha256sum) || exit 1
 new=${{new%% *}}
-printf '%s,"sum":"%s"}}\\n' "$text" "$new" >>journal.jsonl || {{ cut; full; }}
+printf '%s,"sum":"%s"}}\\n' "$text" "$new" >>journal.jsonl || failed shorten
 sum=$new
 size=$(stat -c %s journal.jsonl) || exit 1
 seq=$((seq + count))
