@@ -403,6 +403,35 @@ def test_twenty_hosts_are_asked_at_the_same_time() -> None:
         assert sorted(answers.values()) == list(range(20))  # type: ignore[type-var]
 
 
+class Meeting(Host):
+    """Does nothing before all twenty are asked to do it."""
+
+    def __init__(self, barrier: threading.Barrier, says: Any) -> None:
+        super().__init__(says)
+        self.barrier = barrier
+
+    def observe(self, *asked: Any) -> Any:
+        self.barrier.wait(30)
+        return self.says
+
+    def apply(self, *told: Any) -> None:
+        self.barrier.wait(30)
+
+    remove = apply
+
+
+def test_twenty_hosts_are_prepared_at_the_same_time() -> None:
+    """What the benchmark `hosts` measures, without a clock: any two one after the other would wait for ever."""
+    barrier, pool = threading.Barrier(20), SideBySide(30.0, 30.0)
+    artefacts = SeveralArtefacts({f"app{n}": Meeting(barrier, MADE) for n in range(20)}, pool)  # type: ignore[misc]
+    environments = SeveralEnvironments({f"app{n}": Meeting(barrier, up()) for n in range(20)}, pool)  # type: ignore[misc]
+    artefacts.apply(WHAT, KEY)
+    assert artefacts.observe(WHAT) == MADE
+    environments.apply(GREEN, SPEC, KEY)
+    assert environments.observe(GREEN).ready
+    environments.remove(GREEN, KEY)
+
+
 def test_one_that_hangs_does_not_hold_up_the_others_and_is_not_begun_twice() -> None:
     pool = SideBySide(look_within=0.05)
     with gate("at last") as hanging:
