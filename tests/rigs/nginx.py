@@ -38,7 +38,7 @@ NOTHING = Backend()
 _PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
 MAIN = """\
-{user}daemon off; worker_processes 2; worker_rlimit_nofile 4096; pid {run}/nginx.pid; error_log {run}/error.log;
+{user}daemon off; worker_processes 2; worker_rlimit_nofile 4096; pid {run}/nginx.pid; error_log {run}/error.log notice;
 events {{ worker_connections 2048; }}
 http {{
   client_body_temp_path {run}/body; proxy_temp_path {run}/proxy;
@@ -196,7 +196,16 @@ class Rig:
         self.start()
 
     def reload(self) -> None:
+        """By hand, and until no old worker is left."""
+        before = set(self._workers())
         subprocess.run([*self.command, "-s", "reload"], check=True, capture_output=True)
+        deadline = time.monotonic() + PATIENCE
+        while before.intersection(self._workers()):
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.005)
+
+    def _workers(self) -> list[str]:
+        return Path(f"/proc/{self.master}/task/{self.master}/children").read_text().split()
 
     def new_log(self) -> None:
         """As somebody's logrotate does it."""

@@ -120,7 +120,7 @@ class NginxSettings(_Model):
             raise ValueError(
                 f"{value!r} is no address of a location: write it like https://shop.example or http://host/app"
             )
-        return value.rstrip("/")
+        return value
 
     @field_validator("address", "before")
     @classmethod

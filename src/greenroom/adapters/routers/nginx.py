@@ -47,6 +47,12 @@ class NginxRouter:
     problems = staticmethod(examine.problems)
     hazards = staticmethod(examine.hazards)
 
+    @staticmethod
+    def prepare(settings: NginxSettings, place: Place) -> list[str]:
+        """Write the first files, which change nothing for users; what to add to people's own, and where."""
+        examine.prepare(settings, place)
+        return examine.include_lines(settings, place)
+
     def __init__(self, settings: NginxSettings, place: Place) -> None:
         self._settings, self._place = settings, place
         self._host = place.host or LocalHost()
@@ -180,7 +186,8 @@ class NginxRouter:
     def _url(self, entrance: Entrance) -> str:
         near = self._host.nearby((entrance.host, entrance.port))
         host, port = near if not isinstance(near, str) else (near, entrance.port)
-        return f"{'https' if entrance.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}{entrance.path}"
+        named = f"[{host}]" if ":" in host else host
+        return f"{'https' if entrance.tls else 'http'}://{named}:{port}{entrance.path}".rstrip("/")
 
     def inspect(self, colour: Colour) -> Mapping[str, Facts]:
         """How nginx speaks to this colour's replicas, wherever they are."""
