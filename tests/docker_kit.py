@@ -42,13 +42,17 @@ class Kit:
         return DockerEnvironment(of_definition(self.definition(), {}), place or self.place)
 
     def definition(self, **more: Any) -> dict[str, Any]:
-        """`web` and `worker` stand beside what is in these processes; everything else, in the section."""
-        web = {"replicas": 2, "health": {"path": "/health"}, "stop": {"timeout": "5s"}, **more.pop("web", {})}
-        volumes = [f"{self.work}:/data"]
-        command = ["python3", "-I", "-S", "/app/worker.py"]
-        worker = {"command": command, "runs": "active", "volumes": volumes, **more.pop("worker", {})}
-        processes = {"web": web, "worker": worker, **more.pop("processes", {})}
-        processes = {name: process for name, process in processes.items() if process}
+        """`web` and `worker` stand beside what is in these processes (None: not there); the rest, in the section."""
+        usual: dict[str, dict[str, Any]] = {
+            "web": {"replicas": 2, "health": {"path": "/health"}, "stop": {"timeout": "5s"}},
+            "worker": {
+                "command": ["python3", "-I", "-S", "/app/worker.py"],
+                "runs": "active",
+                "volumes": [f"{self.work}:/data"],
+            },
+        }
+        told = {name: more.pop(name, {}) for name in usual}
+        processes = {name: {**usual[name], **own} for name, own in told.items() if own is not None}
         section = {"type": "docker", "image": "shop:{version}", "socket": str(self.engine.socket)}
         return {"environment": {**section, "processes": processes, **more}}
 

@@ -16,7 +16,7 @@ from greenroom.adapters.docker.health import Inspection, Patient
 from greenroom.adapters.docker.records import Ledger, Record
 from greenroom.adapters.docker.settings import DockerProcess, DockerSettings
 from greenroom.domain.model import Colour, Endpoint, EnvironmentSpec, EnvironmentStatus
-from greenroom.errors import Permanent
+from greenroom.errors import Permanent, Temporary
 from greenroom.ports import ActionKey, Place
 
 STOP_TIMEOUT = 10.0
@@ -70,13 +70,16 @@ class Adoption:
                 f"{container.name} belongs to the service {container.label('service')} already",
                 hint="adopt what Greenroom did not start",
             )
-        inside, _ = published(container, asked.get("port"), self.place, usual)
-        policy = (
-            known.get("policy") if known.get("id") == container.id else container.raw["HostConfig"]["RestartPolicy"]
-        )
-        adopted = {"id": container.id, "name": asked["container"], "port": inside, "policy": policy}
-        self.ledger.write(colour, Record(spec, adopted=adopted), key.epoch)
-        self._raise(container, policy or {})
+        if known.get("id") != container.id:
+            if not container.running:
+                raise Permanent(
+                    f"{container.name} does not run", hint=f"`docker start {container.name}`, then adopt it"
+                )
+            inside, _ = published(container, 0, self.place, usual)
+            policy = container.raw["HostConfig"].get("RestartPolicy") or {}
+            known = {"id": container.id, "name": asked["container"], "port": inside, "policy": policy}
+        self.ledger.write(colour, Record(spec, adopted=known), key.epoch)
+        self._raise(container, known["policy"])
 
     def _raise(self, container: Container, policy: Mapping[str, Any]) -> None:
         """As it was before we stopped it, and up."""
@@ -110,13 +113,15 @@ class Adoption:
         return Patient(name, 1, container, endpoint, True, health.path, health.status, health.timeout)
 
 
-def published(container: Container, port: int | None, place: Place, usual: int = 0) -> tuple[int, Endpoint]:
+def published(container: Container, port: int, place: Place, usual: int = 0) -> tuple[int, Endpoint]:
     """The port inside, and where it is reached; of several the `usual` one. `Permanent` if that is unclear."""
     found = {}
-    for inside, address, outside in container.published(port or 0):
+    for inside, address, outside in container.published(port):
         everywhere = address in ("", "0.0.0.0", "::")
         if inside not in found or everywhere:
             found[inside] = Endpoint(place.address if everywhere else address, outside)
+    if not found and any(container.raw["HostConfig"].get("PortBindings") or ()):
+        raise Temporary(f"{container.name} is on its way up: its port is not published yet", retry_after=0.5)
     if not found:
         what = f"its port {port}" if port else "a port"
         raise Permanent(

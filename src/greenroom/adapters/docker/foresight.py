@@ -92,7 +92,7 @@ def _asked_of(api: Any, settings: DockerSettings, place: Place) -> Iterator[str]
         except NotFound:
             yield f"environment.volumes: there is no volume {mount.source}; `docker volume create {mount.source}`"
     with contextlib.suppress(NotFound):
-        image = api.inspect_image(settings.image)  # one with `{version}` in it is never there
+        image = api.inspect_image(settings.image) if "{" not in settings.image else {}
         machine = api.version().get("Arch")
         if settings.platform is None and machine and image.get("Architecture") not in ("", None, machine):
             yield (

@@ -78,7 +78,7 @@ class Inspection:
             text = self.concealed([f"{patient.name} {member.detail}", *written], secrets)
             detail = detail or text
             if container is not None and container.hopeless and patient.me not in self._healthy:
-                failed = failed or text
+                failed = failed or self.concealed([f"{patient.name} {container.hopeless}", *written], secrets)
         return Looked(members, failed, detail)
 
     @staticmethod

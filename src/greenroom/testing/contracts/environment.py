@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -9,7 +10,7 @@ from typing import Protocol
 import pytest
 
 from greenroom.domain.model import Colour, EnvironmentSpec, EnvironmentStatus, Health, Role
-from greenroom.errors import Permanent
+from greenroom.errors import Permanent, Temporary
 from greenroom.ports import ActionKey, Environment
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
@@ -256,14 +257,18 @@ def brought(
 ) -> EnvironmentStatus:
     """Apply it until it is ready, again whenever the engine would: what waits for its predecessor's end is missing."""
 
+    def apply() -> None:
+        with contextlib.suppress(Temporary):  # it did not happen, and may be tried again
+            environment.apply(colour, spec, KEY)
+
     def done() -> bool:
         status = environment.observe(colour)
         lacking = status.release != spec.release or not status.members or status.role not in (None, spec.role)
         if lacking:
-            environment.apply(colour, spec, KEY)
+            apply()
         return not lacking and status.ready
 
-    environment.apply(colour, spec, KEY)
+    apply()
     bench.wait(done, f"{spec.version} is ready on {colour}")
     return ready(bench, environment, colour, spec.role)
 
