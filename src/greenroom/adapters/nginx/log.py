@@ -77,7 +77,8 @@ class Reader:
     def read(self) -> None:
         """Everything that was written since. `Temporary` where there is no log."""
         identity, start, content = self._piece(self.path)
-        if not self.identity or (identity, start) != (self.identity, self.at):
+        # Of an empty file, the first line was not known yet.
+        if not self.identity or start != self.at or not identity.startswith(self.identity):
             if not self._finish_old():
                 self.tallies, self.incarnation = {colour: Tally() for colour in Colour}, f"{identity} {start}"
             self.rest = b""
