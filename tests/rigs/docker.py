@@ -18,6 +18,7 @@ import io
 import json
 import os
 import random
+import re
 import secrets
 import shutil
 import signal
@@ -306,6 +307,20 @@ class Engine:
                 entry.size = len(content)
                 tar.addfile(entry, io.BytesIO(content))
         self.client().images.load(archive.getvalue())
+
+
+def buildkit() -> str:
+    """A `docker` program that builds with BuildKit: it has the plug-in, or is from before there was one."""
+    for folder in _PATH.split(":"):
+        program = Path(folder, "docker")
+        if not os.access(program, os.X_OK):
+            continue
+        plugin = subprocess.run([str(program), "buildx", "version"], check=False, capture_output=True)
+        said = subprocess.run([str(program), "--version"], check=False, capture_output=True, text=True).stdout
+        version = re.search(r"version (\d+)\.", said)
+        if plugin.returncode == 0 or (version and int(version[1]) < 23):
+            return str(program)
+    pytest.skip("no docker program with BuildKit is installed")
 
 
 def sweep() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from greenroom.domain.template import conceal, fill
 from greenroom.errors import Permanent, Temporary
 from greenroom.ports import Place
 
+_NOISE = re.compile(r"#\d+ sha256:\w+|-+")
 _PLUGIN = (
     "it needs BuildKit's plug-in: install docker-buildx-plugin (or docker-buildx), and try `docker buildx version`"
 )
@@ -86,7 +88,9 @@ class Build:
         return "\n".join([f"{first}; {way_out}" if way_out else first, *lines[:-1]])
 
     def lines(self, secrets: Mapping[str, str]) -> list[str]:
-        return [conceal(line, secrets) for line in last_lines(self.log)]
+        """The last ones that say something."""
+        lines = [conceal(line, secrets) for line in last_lines(self.log, 40)]
+        return [line for line in lines if not _NOISE.fullmatch(line)][-20:]
 
     def begin(self, spec: ArtefactSpec, settings: DockerSettings, socket: str | None) -> None:
         """Nothing if it has ended well, or goes on. One that failed or was killed begins anew."""
