@@ -133,7 +133,7 @@ def _unreached(error: Exception, place: Place, address: str, on: str, changing: 
             f"there is no Docker{on}: no socket {address}",
             hint="install Docker and start it (`sudo systemctl start docker`), or name its socket: `environment.socket`",
         )
-    if code == _NO_RIGHT:
+    if code == _NO_RIGHT or any(isinstance(one, PermissionError) for one in _chain(error)):
         return Permanent(
             f"we may not use Docker{on}: no right to {address}",
             hint=f"put the user into the group docker (`sudo usermod -aG docker {_user(place)}`) and log in anew",
@@ -183,7 +183,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def timed_out(error: BaseException) -> bool:
     """Nothing came in time."""
-    kinds = requests.Timeout | TimeoutError | urllib3.exceptions.TimeoutError
+    kinds = requests.Timeout | TimeoutError | urllib3.exceptions.ReadTimeoutError
     return any(isinstance(one, kinds) for one in _chain(error))
 
 
