@@ -68,8 +68,7 @@ class Haproxy:
         self._master: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        # The master's socket tells which workers there are.
-        command = ["haproxy", "-W", "-f", str(self.main), "-f", str(self.ours), "-S", str(self.folder / "master.sock")]
+        command = ["haproxy", "-W", "-f", str(self.main), "-f", str(self.ours)]
         with (self.folder / "log").open("ab") as log:
             self._master = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._until(lambda: self.say("show info").startswith("Name"))
@@ -90,8 +89,14 @@ class Haproxy:
     def reload(self) -> None:
         """As `systemctl reload` does; returns when another worker answers."""
         before = self.worker()
-        os.kill(self.master, signal.SIGUSR2)
-        self._until(lambda: self.worker() != before)
+        deadline = time.monotonic() + PATIENCE
+        while self.worker() == before:
+            # A signal is lost that comes before the master is ready for it.
+            os.kill(self.master, signal.SIGUSR2)
+            again = time.monotonic() + 2
+            while self.worker() == before and time.monotonic() < again:
+                time.sleep(0.005)
+            assert time.monotonic() < deadline, self.log()
 
     def kill(self) -> None:
         """All of it, at once; and started anew, as systemd does."""
@@ -109,11 +114,11 @@ class Haproxy:
         self._until(lambda: not any(_alive(pid) for pid in pids))
         self._master = None
 
-    def say(self, command: str, name: str = "admin.sock") -> str:
+    def say(self, command: str) -> str:
         try:
             with socket.socket(socket.AF_UNIX) as link:
                 link.settimeout(10)
-                link.connect(str(self.folder / name))
+                link.connect(str(self.folder / "admin.sock"))
                 link.sendall(command.encode() + b"\n")
                 return link.makefile("rb").read().decode()
         except (FileNotFoundError, ConnectionError):
@@ -227,6 +232,9 @@ class Stage:
         if self._relay:
             settings = {"socket": str(self._relay.path), **settings}
         return HaproxyRouter(self.configured(**settings), self.place)
+
+    def problems(self, **settings: Any) -> list[str]:
+        return self.router().problems(self.configured(**settings), self.place)
 
     def analyser(self) -> HaproxyAnalyser:
         return HaproxyAnalyser(self.settings, self.place)

@@ -279,7 +279,8 @@ class Server:
     def _end(self) -> None:
         for transport in self.connections:
             transport.abort()
-        self.loop.stop()
+        # After what `abort` has scheduled: a socket that stays open looks like an application that hangs.
+        self.loop.call_soon(self.loop.stop)
 
     def release(self) -> None:
         """Let every `/stream` go on."""

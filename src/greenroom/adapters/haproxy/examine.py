@@ -24,7 +24,7 @@ def problems(settings: HaproxySettings, place: Place) -> list[str]:
         line = Line(host, settings.socket)
         live = runtime.look(line, layout)
     except Silent as error:
-        return [_silent(settings, error)]
+        return [_silent(host, settings, error)]
     except PortError as error:
         return [error.message]
     try:
@@ -47,22 +47,21 @@ def hazards(settings: HaproxySettings, place: Place) -> list[str]:
     return []
 
 
-def _silent(settings: HaproxySettings, error: Silent) -> str:
+def _silent(host: Host, settings: HaproxySettings, error: Silent) -> str:
     line = f"`stats socket {settings.socket} mode 660 level admin`"
-    match error.kind:
-        case "FileNotFoundError":
-            return (
-                f"router.socket: there is no {settings.socket}: HAProxy does not run, or has no such socket; "
-                f"add {line} to its `global` section and restart it"
-            )
-        case "PermissionError":
-            return (
-                f"router.socket: we may not use {settings.socket}: add `group GROUP` to HAProxy's line {line}, with a "
-                "group of the user that Greenroom works as, and restart it"
-            )
-        case "ConnectionRefusedError":
-            return f"router.socket: nobody answers at {settings.socket}: start HAProxy, like `systemctl start haproxy`"
-    return f"router.socket: {error}: start HAProxy, or name its `stats socket` here"
+    if error.kind == "PermissionError":
+        return (
+            f"router.socket: we may not use {settings.socket}: add `group GROUP` to HAProxy's line {line}, with a group "
+            "of the user that Greenroom works as, and restart it"
+        )
+    if error.kind != "ConnectionRefusedError":
+        return f"router.socket: {error}: start HAProxy, or name its `stats socket` here"
+    if host.run(["test", "-e", settings.socket]).code:
+        return (
+            f"router.socket: there is no {settings.socket}: HAProxy does not run, or has no such socket; add {line} to "
+            "its `global` section and restart it"
+        )
+    return f"router.socket: nobody answers at {settings.socket}: start HAProxy, like `systemctl start haproxy`"
 
 
 def _process(settings: HaproxySettings, live: Live, line: Line) -> list[str]:
@@ -88,6 +87,8 @@ def _file(host: Host, settings: HaproxySettings, layout: Layout, live: Live) -> 
         return [f"router.file: there is no folder {folder}: `sudo install -d -o USER {folder}`, USER runs Greenroom"]
     if host.run(["test", "-w", posixpath.dirname(layout.file)]).code:
         return [f"router.file: we may not write in {folder}: `sudo chown USER {folder}`, USER runs Greenroom"]
+    if live.loaded and not live.mapped:
+        return [f"router.url: no frontend of HAProxy asks {layout.map_name}: {runtime.HOW_TO_ASK}"]
     if live.shape == render.shape(settings, layout):
         return []
     if not live.loaded and not settings.inside:

@@ -249,10 +249,17 @@ def _ms(seconds: float) -> str:
 
 
 def include_lines(settings: HaproxySettings, layout: Layout) -> str:
-    """What people add to a frontend of their own."""
+    """What people add to their own files, with where it goes as comments."""
+    folder = layout.file.rpartition("/")[0]
     lines = [
-        f"# {layout.service}, released by Greenroom:",
-        *choosing(settings, layout),
-        f"use_backend %[var({layout.choice})]   # add a condition if this frontend has other sites too",
+        "# 1. In the `global` section of /etc/haproxy/haproxy.cfg (GROUP: of the user that Greenroom works as):",
+        f"    stats socket {settings.socket} mode 660 level admin group GROUP",
+        "",
+        "# 2. In /etc/default/haproxy, so that HAProxy loads Greenroom's file after yours; then restart it once:",
+        f'    EXTRAOPTS="-S /run/haproxy-master.sock -f {folder}"',
     ]
-    return "\n".join(f"    {line}" for line in lines) + "\n"
+    if not settings.listen:
+        choose = [*choosing(settings, layout), f"use_backend %[var({layout.choice})]"]
+        lines += ["", f"# 3. In the frontend that users of {layout.service} reach; the last line may have a condition:"]
+        lines += [f"    {line}" for line in choose]
+    return "\n".join(lines) + "\n"

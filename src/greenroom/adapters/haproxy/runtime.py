@@ -13,17 +13,23 @@ from dataclasses import dataclass, field
 from greenroom.adapters.haproxy.layout import ROUTE, Layout
 from greenroom.adapters.haproxy.slots import Servers
 from greenroom.domain.model import Colour
-from greenroom.errors import PortError, Temporary
+from greenroom.errors import Permanent, PortError, Temporary
 from greenroom.ports import Host
 
 _TIMEOUT = 3.0
 _MOST = 15_000
 """HAProxy reads a line of at most a buffer, 16 KiB by default."""
 _MAINTENANCE = 0x01 | 0x02 | 0x20
+_UNKNOWN_MAP = "Unknown map identifier"
 _DENIED = "Permission denied"
 _VERSION = re.compile(r"New version created: (\d+)")
 _VARIABLE = re.compile(r"(proc\.\w+): type=str value=<(.*)>")
 _INFO = re.compile(r"(Pid|Start_time_sec|Version|Stopping): (\S+)")
+
+
+HOW_TO_ASK = (
+    "add the lines of `greenroom init --router haproxy` to the frontend that your users reach, and reload HAProxy"
+)
 
 
 class Silent(Exception):
@@ -84,11 +90,14 @@ def _lines(commands: Sequence[str]) -> list[list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What the process says. `shape` "": it has not loaded our file. `route`: the map's value, "" if it has none."""
+    """What the process says. `shape` "": it has not loaded our file. `mapped`: a frontend asks our map; `route`: its value,
+    "" if it has none.
+    """
 
     incarnation: str
     version: str
     shape: str
+    mapped: bool
     route: str
     servers: Servers = field(default_factory=dict)
     rows: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
@@ -120,6 +129,7 @@ def look(line: Line, layout: Layout) -> Live:
         incarnation=incarnation(text),
         version=info.get("Version", ""),
         shape=variables.get(layout.shape_name, ""),
+        mapped=_UNKNOWN_MAP not in text,
         route=",".join(routes),
         servers=_servers(text, layout),
         rows=rows(text),
@@ -163,6 +173,8 @@ def prepare(line: Line, layout: Layout) -> int:
     """A new version of the map, seen by nobody until it is committed."""
     answer = line.say([f"prepare map {layout.map_name}"])
     match = _VERSION.search(answer)
+    if _UNKNOWN_MAP in answer:
+        raise Permanent(f"no frontend of HAProxy asks {layout.map_name}", hint=HOW_TO_ASK)
     if match is None:
         raise Temporary(f"HAProxy makes no new version of its map: {answer.strip() or 'no answer'}")
     return int(match[1])

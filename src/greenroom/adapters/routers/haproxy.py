@@ -67,6 +67,7 @@ class HaproxyRouter:
         found = route.read(self._layout, live.route) if live.route else None
         if not live.loaded or found is None:
             lost = "HAProxy has no route of this service" if live.loaded else self._not_loaded()
+            lost = lost if live.mapped or not live.loaded else "no frontend of HAProxy asks for this service's route"
             return replace(base, detail="" if never else "; ".join([*notes, lost]))
         return self._compared(replace(base, running=True), disk, live, found, notes)
 
@@ -85,7 +86,7 @@ class HaproxyRouter:
         told = disk.told
         if found.split is None:
             notes.append("the live route is not one that Greenroom wrote")
-        ours = told is None or found.sequence < told.sequence
+        ours = told is None or (found.split is not None and found.sequence < told.sequence)
         if told and found.revision == told.revision:
             ours = (found.split, found.test) == (told.spec.split, told.spec.test)
         if not ours:
@@ -224,6 +225,21 @@ class HaproxyRouter:
             raise Permanent(f"{near} cannot be asked by HTTP")
         host, port = near
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    @staticmethod
+    def prepared(settings: HaproxySettings, place: Place) -> Mapping[str, bytes]:
+        """The files, by path, that HAProxy can be started with before anything was released."""
+        layout = Layout.of(settings, place)
+        nobody: render.Slots = {colour: [None] * settings.slots for colour in Colour}
+        return {
+            layout.file: render.config(settings, layout, nobody),
+            layout.map_file: route.map_text(route.GONE),
+        }
+
+    @staticmethod
+    def include_lines(settings: HaproxySettings, place: Place) -> str:
+        """What to add to people's own files, with where as comments."""
+        return render.include_lines(settings, Layout.of(settings, place))
 
     def inspect(self, colour: Colour) -> Mapping[str, Facts]:
         """The running HAProxy's own settings of the replicas that users reach."""
