@@ -417,7 +417,8 @@ def test_workers_of_another_user_follow_the_link_or_it_is_said_before() -> None:
 def test_bad_input_is_named_with_the_way_out(tmp_path: Path) -> None:
     with Rig(tmp_path, servers="", start=False) as rig:
         (missing,) = problems(rig, command="no-such-nginx")
-        assert missing.startswith("router.command: no-such-nginx: not found")
+        assert missing.startswith("router.command: ")
+        assert "no-such-nginx: not found" in missing
         (unprepared,) = problems(rig, folder=str(tmp_path / "elsewhere"))
         assert "greenroom init --router nginx" in unprepared
         (not_included,) = problems(rig)

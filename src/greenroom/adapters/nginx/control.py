@@ -22,6 +22,7 @@ if [ "$1" = worker ]; then s=$(cat "/proc/$2/stat") || exit 1; s=${s##*) }; set 
 printf '%s 0 ' "$root"; tr '\0\n' '  ' <"/proc/$root/cmdline" || exit 1; echo
 walk "$root"
 """
+_WIDE = ("sh", "-c", 'PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; exec "$@"', "sh")
 _HOLDS = frozenset({"01", "02"})
 """States of a connection in /proc/net/tcp: established, being established."""
 _LOG_TAIL = 64 * 1024
@@ -42,7 +43,8 @@ class Nginx:
         self._main = 0
 
     def words(self, *arguments: str) -> tuple[str, ...]:
-        return (*self._into(), *shlex.split(self._settings.command), *arguments)
+        """How nginx is called; it is found where plain users' PATH does not lead."""
+        return (*(self._into() or _WIDE), *shlex.split(self._settings.command), *arguments)
 
     def _into(self) -> tuple[str, ...]:
         return ("docker", "exec", self._settings.container) if self._settings.container else ()
