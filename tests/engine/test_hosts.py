@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -32,8 +33,8 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def ready(**settings: object) -> Fleet:
-    fleet = Fleet(**{"plan": SHORT, **settings})  # type: ignore[arg-type]
+def ready(**settings: Any) -> Fleet:
+    fleet = Fleet(**{"plan": SHORT, **settings})
     fleet.established()
     return fleet
 
@@ -42,6 +43,11 @@ def status(fleet: Fleet) -> Status:
     release = fleet.service.release
     assert release is not None
     return status_of(fleet.service, release, fleet.clock.now())
+
+
+def stuck(fleet: Fleet, phase: Phase) -> bool:
+    """Let it go on until the release is stuck in this phase."""
+    return fleet.run(300.0, lambda s: fleet.in_phase(phase)(s) and status(fleet) is Status.STUCK)
 
 
 def told(fleet: Fleet) -> str:
@@ -164,9 +170,7 @@ def test_a_host_that_is_lost_in_the_middle_and_comes_back_ends_as_the_others_did
     fleet.run(60.0, lambda s: bool(fleet.wires.cut))
     assert [fleet.live(name) for name in fleet.names] == [GREEN_LIVE, BLUE_LIVE, GREEN_LIVE]
     assert fleet.run(100.0, lambda s: fleet.live("app1") == fleet.live("app3") == BLUE_LIVE)
-    fleet.run(200.0)
-    assert fleet.service.running is not None
-    assert status(fleet) is Status.STUCK
+    assert stuck(fleet, Phase.ROLLING_BACK)
     assert "app2: cannot be reached" in told(fleet)
     fleet.wires.cut.clear()
     assert fleet.until_ended().phase is Phase.ROLLED_BACK
@@ -181,7 +185,7 @@ def test_a_host_that_was_switched_and_then_lost_is_put_back_when_it_returns() ->
     fleet.deploy("2.0")
     fleet.run(300.0, lambda s: fleet.in_phase(Phase.ROLLING_BACK)(s) and fleet.live("app1") == BLUE_LIVE)
     assert [fleet.live(name) for name in fleet.names] == [BLUE_LIVE, GREEN_LIVE, BLUE_LIVE]
-    fleet.run(100.0)
+    fleet.run(20.0)
     assert fleet.worlds["app2"].groups[Colour.GREEN] is not None  # its users are served by what is kept there
     fleet.wires.cut.clear()
     assert fleet.until_ended().phase is Phase.ROLLED_BACK
@@ -210,8 +214,7 @@ def test_a_host_that_is_lost_for_good_is_left_behind_by_a_person() -> None:
     fleet = ready(worker=False)  # what the lost host still runs is nobody's any more
     cut_when_told(fleet, GREEN, "app1", "app2")
     fleet.deploy("2.0")
-    fleet.run(400.0)
-    assert status(fleet) is Status.STUCK
+    assert stuck(fleet, Phase.ROLLING_BACK)
     assert isinstance(fleet.request("deploy", version="3.0", plan={}, definition={}), Not)
     assert isinstance(fleet.request("reconcile", accept=True), Allowed)
     assert fleet.until_ended().phase is Phase.ROLLED_BACK
@@ -227,6 +230,66 @@ def test_a_host_that_is_lost_for_good_is_left_behind_by_a_person() -> None:
     assert not [world.violations for world in fleet.worlds.values() if world.violations]
 
 
+# --- routers on hosts of their own --------------------------------------------------------------------------------------
+
+APART: dict[str, Any] = {"names": ("app1", "app2"), "proxies": ("lb1", "lb2")}
+
+
+def test_routers_apart_lead_to_all_hosts() -> None:
+    fleet = ready(**APART)
+    fleet.deploy("2.0")
+    assert fleet.until_ended().phase is Phase.SUCCEEDED
+    assert fleet.serves() == "2.0"
+    fleet.run(30.0)
+    assert all(world.groups[Colour.BLUE] is None for world in fleet.apps.values())
+    fleet.request("rollback")
+    fleet.assert_sound()
+
+
+def test_one_router_apart_that_refuses_takes_all_back() -> None:
+    fleet = ready(**APART)
+    refusing(fleet, "lb2", GREEN)
+    fleet.deploy("2.0")
+    assert fleet.until_ended().phase is Phase.ROLLED_BACK
+    assert fleet.shown(Colour.GREEN) == {"lb1"}
+    assert fleet.serves() == "1.0"
+    fleet.run(30.0)
+    fleet.assert_sound()
+
+
+def test_a_router_apart_that_is_lost_in_the_middle_ends_as_the_other_did() -> None:
+    fleet = ready(**APART)
+    cut_when_told(fleet, GREEN, "lb1", "lb1")
+    fleet.deploy("2.0")
+    assert fleet.run(200.0, lambda s: fleet.in_phase(Phase.ROLLING_BACK)(s) and fleet.live("lb2") == BLUE_LIVE)
+    fleet.run(100.0)
+    assert fleet.live("lb1") == GREEN_LIVE
+    assert all(world.groups[Colour.GREEN] is not None for world in fleet.apps.values())
+    fleet.wires.cut.clear()
+    assert fleet.until_ended().phase is Phase.ROLLED_BACK
+    fleet.run(30.0)
+    fleet.assert_sound()
+
+
+def test_an_application_host_that_is_lost_for_good_does_not_hold_up_the_way_back() -> None:
+    fleet = ready(plan=replace(SHORT, bake=600.0), **APART)
+    fleet.deploy("2.0")
+    fleet.run(60.0, fleet.in_phase(Phase.BAKE))
+    fleet.wires.cut.add("app2")
+    fleet.run(30.0)
+    fleet.request("rollback")
+    assert fleet.run(5.0, lambda s: fleet.live("lb1") == fleet.live("lb2") == BLUE_LIVE)
+    assert stuck(fleet, Phase.ROLLING_BACK)
+    assert isinstance(fleet.request("reconcile", accept=True), Allowed)
+    assert fleet.until_ended().phase is Phase.ROLLED_BACK
+    assert fleet.service.active is not None
+    assert fleet.service.active.version == "1.0"
+    fleet.wires.cut.clear()
+    fleet.run(60.0)
+    assert fleet.serves() == "1.0"
+    fleet.assert_sound()
+
+
 # --- afterwards -------------------------------------------------------------------------------------------------------
 
 
@@ -235,10 +298,9 @@ def test_a_host_that_cannot_be_seen_in_the_bake_is_neither_well_nor_ill() -> Non
     fleet.deploy("2.0")
     fleet.run(60.0, fleet.in_phase(Phase.BAKE))
     fleet.wires.cut.add("app2")
-    fleet.run(200.0)
-    assert fleet.service.running is not None
-    assert fleet.service.running.phase is Phase.BAKE
-    assert status(fleet) is Status.STUCK
+    assert stuck(fleet, Phase.BAKE)
+    fleet.run(30.0)
+    assert stuck(fleet, Phase.BAKE)
     assert "app2: cannot be reached" in told(fleet)
     assert {fleet.live(name) for name in fleet.names} == {GREEN_LIVE}
     fleet.wires.cut.clear()
@@ -263,7 +325,7 @@ def test_when_nothing_is_released_a_lost_host_changes_nothing_and_is_told_of() -
     fleet.deploy("2.0")
     fleet.until_ended()
     fleet.wires.cut.add("app2")
-    fleet.run(100.0)
+    fleet.run(20.0)
     service, seen = fleet.engine.service, fleet.engine.seen
     assert seen is not None
     assert not service.drift
@@ -333,20 +395,23 @@ def failing(fleet: Fleet) -> None:
     forward(fleet)
 
 
+TWO: dict[str, Any] = {"names": ("app1", "app2")}
 PLAYS = {"forward": (forward, "2.0"), "back": (there_and_back, "1.0"), "abort": (failing, "1.0")}
 
 
-def deeds(play: Callable[[Fleet], None], serves: str) -> list[int]:
+def deeds(play: Callable[[Fleet], None], serves: str, **settings: Any) -> list[int]:
     """The calls by which a member is changed, when nothing goes wrong."""
-    fleet = ready()
+    fleet = ready(**settings)
     play(fleet)
     assert fleet.serves() == serves
     fleet.assert_sound()
     return [n for n, name in enumerate(fleet.faults.boundaries) if name.split(".")[-1] in ("apply", "remove")]
 
 
-def injected(play: Callable[[Fleet], None], faults: dict[int, Fault], *, dead_is_known: bool = True) -> None:
-    fleet = Fleet(plan=SHORT, faults=Faults(faults), dead_is_known=dead_is_known)
+def injected(
+    play: Callable[[Fleet], None], faults: dict[int, Fault], *, dead_is_known: bool = True, **settings: Any
+) -> None:
+    fleet = Fleet(plan=SHORT, faults=Faults(faults), dead_is_known=dead_is_known, **settings)
     try:
         fleet.established()
         play(fleet)
@@ -361,23 +426,32 @@ def injected(play: Callable[[Fleet], None], faults: dict[int, Fault], *, dead_is
 @pytest.mark.parametrize("name", PLAYS)
 def test_killed_before_or_after_any_change_of_any_host_the_next_engine_goes_on(name: str) -> None:
     play, serves = PLAYS[name]
-    for n in deeds(play, serves):
+    for n in deeds(play, serves, **TWO):
         for fault in CRASHES:
-            injected(play, {n: fault}, dead_is_known=n % 2 == 0)
+            injected(play, {n: fault}, dead_is_known=n % 2 == 0, **TWO)
 
 
 @pytest.mark.parametrize("name", PLAYS)
 def test_any_fault_of_any_host_harms_nobody(name: str) -> None:
     play, serves = PLAYS[name]
     pairs = [(n, fault) for n in deeds(play, serves) for fault in Fault if fault not in CRASHES]
-    for n, fault in spread(pairs, 30, name):
+    for n, fault in spread(pairs, 20, name):
         injected(play, {n: fault}, dead_is_known=n % 3 != 0)
+
+
+@pytest.mark.parametrize("name", PLAYS)
+def test_any_fault_of_any_router_apart_harms_nobody(name: str) -> None:
+    play, serves = PLAYS[name]
+    pairs = [(n, fault) for n in deeds(play, serves, **APART) for fault in Fault]
+    for n, fault in spread(pairs, 20, name):
+        injected(play, {n: fault}, dead_is_known=n % 3 != 0, **APART)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", PLAYS)
-def test_every_fault_of_every_host(name: str) -> None:
+@pytest.mark.parametrize("settings", [{}, APART], ids=["own", "apart"])
+def test_every_fault_of_every_host(name: str, settings: dict[str, Any]) -> None:
     play, serves = PLAYS[name]
-    for n in deeds(play, serves):
+    for n in deeds(play, serves, **settings):
         for fault in Fault:
-            injected(play, {n: fault}, dead_is_known=n % 3 != 0)
+            injected(play, {n: fault}, dead_is_known=n % 3 != 0, **settings)

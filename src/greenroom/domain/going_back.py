@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from greenroom.domain.actions import Decision, Do, Move, Wait, Withdraw
-from greenroom.domain.model import Role, Split, Verdict
+from greenroom.domain.model import Colour, Role, Split, Verdict
 from greenroom.domain.moves import SETTLE_WITHIN
 from greenroom.domain.phases import Phase
 from greenroom.domain.records import Moved
@@ -74,9 +74,10 @@ def rolling_back(scene: Scene, release: Release) -> Decision:
 def _accepted(scene: Scene, release: Release, baseline: Deployed) -> Decision:
     """A person says that the route is right as it is. Where all that can be seen have gone back, it is the way back."""
     split = Split.all_to(baseline.colour)
-    routing = scene.routing
-    if routing is None or not routing.unseen or routing.told is None or routing.told.split != split:
+    parts = (scene.routing, scene.environment(Colour.BLUE), scene.environment(Colour.GREEN))
+    unseen = sorted({why for part in parts if part is not None for why in part.unseen})
+    if not unseen or scene.told is None or scene.told.split != split:
         return Move(Moved(release.id, Phase.FAILED, "the route was accepted as it is"))
-    why = f"accepted: {split}, though not all could be seen: {'; '.join(routing.unseen)}"
+    why = f"accepted: {split}, though not all could be seen: {'; '.join(unseen)}"
     facts = {"accepted": {"blue": split.blue, "green": split.green}}
     return Move(Moved(release.id, Phase.ROLLED_BACK, why, release.step, facts))
