@@ -48,6 +48,8 @@ def _own_check(host: Host, live: Live | None) -> list[str]:
     """The program itself with the files of the running process. Not as anybody but root, who may read certificates."""
     words = arguments(host, live)
     files = [word for word in loaded(words) for word in ("-f", word)]
+    if not all(word.startswith(("-f", "/")) for word in files):
+        return []
     if not files or host.run(["id", "-u"]).out.strip() != b"0":
         return []
     return ["haproxy", "-c", *files] if host.run(["haproxy", "-v"]).code == 0 else []
@@ -57,7 +59,7 @@ def arguments(host: Host, live: Live | None) -> list[str]:
     """What the running process was started with; nothing if that cannot be seen (it is in a container)."""
     pid = live.incarnation.partition("-")[0] if live else ""
     raw = host.read(f"/proc/{pid}/cmdline") if pid else None
-    words = [word.decode("utf-8", "replace") for word in (raw or b"").split(b"\0")]
+    words = [word.decode("utf-8", "replace") for word in (raw or b"").split(b"\0") if word]
     return words if words and "haproxy" in words[0] else []
 
 
