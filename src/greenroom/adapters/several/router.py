@@ -20,8 +20,8 @@ from greenroom.domain.phases import Phase
 from greenroom.errors import Permanent, Temporary
 from greenroom.ports import ActionKey, Capability, Facts, Router
 
-_GOING_BACK = frozenset({Phase.ABORTING, Phase.ROLLING_BACK})
-"""In these phases a host that cannot be reached does not hold up the others."""
+_GOING_BACK = frozenset({Phase.ABORTING, Phase.ROLLING_BACK, "idle"})
+"""In these phases, and without a release, nothing new gets traffic: a host that is lost does not hold up the others."""
 
 
 class SeveralRouters:
