@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from greenroom.adapters.docker.pins import Pin, Pins
+from greenroom.adapters.hosts.local import LocalHost
 from greenroom.domain.model import ArtefactSpec, Making
 from greenroom.errors import Permanent, Temporary
-from greenroom.ports import Place
+from greenroom.ports import Place, Ran
 from tests.rigs import docker
 from tests.rigs.docker import TINY, Engine
 from tests.rigs.quay import KEY, Quay
@@ -363,6 +364,34 @@ def test_a_configuration_that_is_no_json_is_nobodys_login(inner: Quay) -> None:
 
 def _configure(inner: Quay, document: dict[str, Any]) -> None:
     (inner.folder / "config" / "config.json").write_text(json.dumps(document))
+
+
+def test_login_and_refusals_of_another_machine(inner: Quay) -> None:
+    class Other(LocalHost):
+        """Another machine, with a Docker configuration of its own."""
+
+        name = "web1"
+
+        def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Ran:
+            there = ["env", f"DOCKER_CONFIG={inner.folder}/there", *command]
+            return super().run(there, stdin=stdin, timeout=timeout)
+
+    there = Place("shop", inner.folder / "greenroom.yaml", inner.folder / "state", vault=inner.vault, host=Other())
+    artefact = inner.open(there)
+    assert "wants a login" in inner.made(inner.spec("1"), artefact).detail
+    token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    (inner.folder / "there").mkdir()
+    (inner.folder / "there" / "config.json").write_text(
+        json.dumps({"auths": {inner.registry.address: {"auth": token}}})
+    )
+    assert inner.made(inner.spec("1"), artefact).state is Making.READY
+    assert (inner.folder / "state" / "images" / "r-1.json").exists()
+    elsewhere = replace(inner.spec("1", image="127.0.0.1:9/shop:1"), release="r-2")
+    assert "cannot be reached from web1" in inner.made(elsewhere, artefact).detail
+    (inner.folder / "there" / "config.json").unlink()
+    inner.forget(f"{inner.repository}@{inner.registry.digest(inner.repository.partition('/')[2], '1')}")
+    _configure(inner, {"auths": {inner.registry.address: {"auth": token}}})
+    assert inner.made(inner.spec("1"), artefact).state is Making.READY, "the login of this machine counts there, too"
 
 
 # --- taking over

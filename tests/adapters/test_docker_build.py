@@ -207,15 +207,40 @@ def test_a_build_that_is_removed_in_the_middle_ends(yard: Yard) -> None:
     assert artefact.observe(spec).state is Making.ABSENT
 
 
-def test_what_a_build_needs_is_named(yard: Yard) -> None:
-    class Other(LocalHost):
-        name = "web1"
+class Other(LocalHost):
+    """Another machine; that it has the same engine is all that is not true of it."""
 
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def _there(yard: Yard, name: str) -> Place:
+    state = yard.folder / f"state on {name}"
+    return Place("shop", yard.folder / "greenroom.yaml", state, vault=yard.vault, host=Other(name))
+
+
+def test_for_several_hosts_it_is_built_once_on_this_machine_and_brought_to_each(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", yard.engine.url)
+    spec = yard.spec("1", build={"push": True}, login={"username": USER, "password": PASSWORD})
+    artefacts = [yard.open(_there(yard, name)) for name in ("web1", "web2")]
+    for artefact in artefacts:
+        artefact.apply(spec, KEY)
+    made = [yard.made(spec, artefact) for artefact in artefacts]
+    assert {status.state for status in made} == {Making.READY}, made
+    assert len({status.reference for status in made}) == 1
+    assert yard.log().count("[internal] load build definition") == 1
+    for artefact in artefacts:
+        artefact.remove("r-1", KEY)
+    assert not yard.here(made[0].reference)
+
+
+def test_what_a_build_needs_is_named(yard: Yard) -> None:
     assert "environment.build.context is not a folder" in yard.refused("1", build={"context": "nowhere"})
     yard.program = "docker-that-is-not-there"
     assert "`build:` needs the program `docker` on this machine" in yard.refused("2")
-    there = Place("shop", yard.folder / "greenroom.yaml", yard.folder / "there", vault=yard.vault, host=Other())
-    made = yard.made(yard.spec("3"), yard.open(there))
+    made = yard.made(yard.spec("3"), yard.open(_there(yard, "web1")))
     assert "does not come to web1 by itself; write `push: true`" in made.detail
 
 

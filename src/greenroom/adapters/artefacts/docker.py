@@ -84,9 +84,8 @@ class DockerArtefact:
         if pin is not None:
             self.pins.forget(release, key.epoch)
         self._build(release).end()
-        if pin is not None and pin.origin == "built" and pin.identity:
-            with self._builder(changing=True) as engine:
-                images.discard(engine, Name.parse(pin.image), pin.identity)
+        if pin is not None and pin.origin == "built":
+            self._discard(pin)
 
     # --- inside
 
@@ -118,7 +117,10 @@ class DockerArtefact:
                 hint="write `push: true` in `environment.build`, and a registry before the image's name",
             )
         build, values = self._build(spec.release), self._values(spec.release)
-        build.begin(spec, settings, None if host_of(self.place).name else self.settings.socket)
+        socket = None if host_of(self.place).name else self.settings.socket
+        while not build.begin(spec, settings, socket):  # another host's thread is at it, or another process
+            work.tell("the build begins")
+            time.sleep(0.1)
         while build.alive:
             work.tell("building: " + (build.lines(values) or ["the builder starts"])[-1])
             time.sleep(0.1)
@@ -163,6 +165,16 @@ class DockerArtefact:
             found = images.look(engine, identity) or {}
         digest = Name.parse(image).digest_in(found.get("RepoDigests"))
         return Pin(image, Name.parse(image).at(digest) if digest else identity, "adopted")
+
+    def _discard(self, pin: Pin) -> None:
+        """What we built, where it was built and where it was brought."""
+        with self._builder(changing=True) as engine:
+            images.discard(engine, Name.parse(pin.image), pin.identity)
+        if host_of(self.place).name:
+            with client(self.place, self.settings.socket, changing=True) as engine:
+                brought = images.look(engine, pin.reference)
+                if brought is not None:
+                    images.discard(engine, Name.parse(pin.image), str(brought["Id"]))
 
     @property
     def _here(self) -> Place:

@@ -92,8 +92,8 @@ class Build:
         lines = [conceal(line, secrets) for line in last_lines(self.log, 40)]
         return [line for line in lines if not _NOISE.fullmatch(line)][-20:]
 
-    def begin(self, spec: ArtefactSpec, settings: DockerSettings, socket: str | None) -> None:
-        """Nothing if it has ended well, or goes on. One that failed or was killed begins anew."""
+    def begin(self, spec: ArtefactSpec, settings: DockerSettings, socket: str | None) -> bool:
+        """It goes on, or has ended well. One that failed or was killed begins anew. False: somebody else begins it now."""
         assert settings.build is not None
         if shutil.which(self.program) is None:
             raise Permanent(
@@ -104,20 +104,20 @@ class Build:
         if not context.is_dir():
             raise Permanent(f"environment.build.context is not a folder: {context}")
         try:
-            self._begin(spec, settings, settings.build, context.resolve(), socket)
+            return self._begin(spec, settings, settings.build, context.resolve(), socket)
         except OSError as error:
             raise Temporary(f"the build cannot begin: {error.strerror}: {error.filename}") from None
 
     def _begin(
         self, spec: ArtefactSpec, settings: DockerSettings, build: BuildSettings, context: Path, socket: str | None
-    ) -> None:
+    ) -> bool:
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = try_lock(str(self.folder / "lock"))
         if lock is None:
-            return  # somebody else begins it at this moment
+            return False
         try:
             if self.alive or self.identity():
-                return
+                return True
             self.job.end(2.0)
             for path in (self.log, self.folder / "identity"):
                 path.unlink(missing_ok=True)
@@ -125,6 +125,7 @@ class Build:
             environment = {**inherited(), **environment_of(socket), "DOCKER_BUILDKIT": "1"}
             words = self._command(spec, settings, build, context, environment)
             self.job.start(f"exec {shlex.join(words)}", directory=context, environment=environment, output=self.log)
+            return True
         finally:
             os.close(lock)
 
