@@ -36,7 +36,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHost]:
 
 
 @pytest.fixture(
-    params=["here", pytest.param("ssh", marks=[pytest.mark.real, pytest.mark.xdist_group("sshd")])],
+    params=["here", pytest.param("ssh", marks=[pytest.mark.real, pytest.mark.xdist_group("fenced")])],
 )
 def host(request: pytest.FixtureRequest) -> Host:
     return LocalHost() if request.param == "here" else request.getfixturevalue("machine")
@@ -144,7 +144,7 @@ def test_two_at_once_do_not_mix_and_who_waits_too_long_is_told(tmp_path: Path) -
 
     def hold() -> None:
         try:
-            put(LocalHost(), str(tmp_path), 1, slow, timeout=6)
+            put(LocalHost(), str(tmp_path), 1, slow, timeout=4)
         except Exception as error:
             trouble.append(error)
 

@@ -485,7 +485,7 @@ def elsewhere(server: Sshd, keys: Path, folder: Path) -> Iterator[HostJournal]:
 
 
 @pytest.mark.real
-@pytest.mark.xdist_group("sshd")
+@pytest.mark.xdist_group("host-journal")
 def test_ft_12_ft_13_a_killed_runners_lock_ends_and_another_machine_continues(
     server: Sshd, keys: Path, folder: Path
 ) -> None:
@@ -503,7 +503,7 @@ def test_ft_12_ft_13_a_killed_runners_lock_ends_and_another_machine_continues(
 
 
 @pytest.mark.real
-@pytest.mark.xdist_group("sshd")
+@pytest.mark.xdist_group("host-journal")
 def test_ft_51_a_runner_that_slept_through_the_takeover_writes_nothing(server: Sshd, keys: Path, folder: Path) -> None:
     with runner(server, keys, folder, ttl=0.5) as process, elsewhere(server, keys, folder) as book:
         assert line(process) == "a CI job"
@@ -516,7 +516,7 @@ def test_ft_51_a_runner_that_slept_through_the_takeover_writes_nothing(server: S
 
 
 @pytest.mark.real
-@pytest.mark.xdist_group("sshd")
+@pytest.mark.xdist_group("host-journal")
 def test_ft_13_on_the_holders_own_machine_its_death_is_seen_at_once(server: Sshd, keys: Path, folder: Path) -> None:
     with runner(server, keys, folder, ttl=3600) as process:
         assert line(process) == "a CI job"
@@ -531,7 +531,7 @@ def test_ft_13_on_the_holders_own_machine_its_death_is_seen_at_once(server: Sshd
 
 
 @pytest.mark.real
-@pytest.mark.xdist_group("sshd")
+@pytest.mark.xdist_group("host-journal")
 @pytest.mark.parametrize("there", ["goes on", "dies"])
 def test_ft_12_an_append_cut_off_in_the_middle_is_whole_or_absent(
     server: Sshd, keys: Path, folder: Path, there: str

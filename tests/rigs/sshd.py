@@ -167,8 +167,8 @@ def below(pid: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, address: str = "127.0.0.1", more: str = "") -> Iterator[Sshd]:
-    server = Sshd(folder, address, more)
+def serving(folder: Path, address: str = "127.0.0.1", more: str = "", prefix: Sequence[str] = ()) -> Iterator[Sshd]:
+    server = Sshd(folder, address, more, prefix)
     try:
         yield server.start()
     finally:
@@ -189,3 +189,37 @@ def agent(*keys: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.communicate(timeout=PATIENCE)
+
+
+@contextlib.contextmanager
+def apart(number: int) -> Iterator[tuple[str, str]]:
+    """A network of its own, joined to ours by one cable: its name and its address. Skips where there is no right to it.
+
+    `cable(number, "down")` pulls it: no packet comes or goes, and nobody is told.
+    """
+    name, address = f"greenroom{number}-{os.getpid()}", f"10.213.{number}.2"
+    near, far = f"gr{number}-{os.getpid()}"[:15], f"gs{number}-{os.getpid()}"[:15]
+    steps = [
+        f"netns add {name}",
+        f"link add {near} type veth peer name {far} netns {name}",
+        f"addr add 10.213.{number}.1/24 dev {near}",
+        f"link set {near} up",
+        f"-n {name} addr add {address}/24 dev {far}",
+        f"-n {name} link set {far} up",
+        f"-n {name} link set lo up",
+    ]
+    try:
+        for step in steps:
+            if not shutil.which("ip") or subprocess.run(["ip", *step.split()], capture_output=True).returncode:
+                pytest.skip("no right to make a network namespace")
+        yield name, address
+    finally:
+        if shutil.which("ip"):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True)
+            subprocess.run(["ip", "link", "del", near], capture_output=True)
+
+
+def cable(number: int, state: str) -> None:
+    """`down` or `up`."""
+    near = f"gr{number}-{os.getpid()}"[:15]
+    subprocess.run(["ip", "link", "set", near, state], check=True, capture_output=True)

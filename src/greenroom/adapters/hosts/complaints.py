@@ -67,6 +67,8 @@ def _not_let_in(said: Sequence[str], where: str) -> PortError:
     text = "\n".join(said)
     if "UNPROTECTED PRIVATE KEY FILE" in text:
         hint = "others can read the key's file, so ssh does not use it: `chmod 600` it"
+    elif "Server accepts key: " in text:
+        hint = "the key is the right one but has a passphrase, which nobody is asked for: `ssh-add` it to the agent"
     elif "Too many authentication failures" in text:
         hint = "the agent has too many keys; name the right one in `key:`"
     elif offered:
@@ -97,6 +99,10 @@ def telling(said: Sequence[str]) -> str:
     """The line that says most."""
     lines = plain(said)
     deep = [
-        line for line in lines if not re.search(r"UNKNOWN port|^Connection closed by|stdio forwarding failed", line)
+        line
+        for line in lines
+        if not re.search(
+            r"UNKNOWN port|^Connection closed by|stdio forwarding failed|^kex_exchange_identification", line
+        )
     ]
     return (deep or lines or ["no reason was given"])[-1].removeprefix("ssh: ")

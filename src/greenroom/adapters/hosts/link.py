@@ -62,7 +62,7 @@ def words(settings: HostSettings, control: str, program: Sequence[str] = ("ssh",
         # Not ssh's own -J: none of these options would hold for the jump host.
         through = shlex.join([*program, "-T", *_options(settings, _ALWAYS | _ROUTE)]).replace("%", "%%")
         jump = target(settings.jump)
-        own += ["-o", f"ProxyCommand=exec {through} -W [%h]:%p {shlex.join(jump.options())}"]
+        own += ["-o", f"ProxyCommand={through} -W [%h]:%p {shlex.join(jump.options())}"]
     return [*program, "-T", *own, *target(settings.ssh).options()]
 
 
@@ -96,7 +96,8 @@ class Link:
         # `cat` ends with its input, which is in our hands alone: nothing is left here or there if we are killed.
         command = [*words(settings, control, program), f"echo {mark}; exec cat >/dev/null"]
         self._process = _start(command)
-        threading.Thread(target=self._listen, name="greenroom-ssh", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="greenroom-ssh", daemon=True)
+        self._listener.start()
         try:
             self._await(mark.encode())
         except BaseException:
@@ -124,6 +125,7 @@ class Link:
         """The reason of its end, as ssh gives it."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.5)
+            self._listener.join(0.5)
         with self._heard:
             return telling([line for line in self._said if not re.search(r"open failed|mux_", line)])
 
@@ -169,8 +171,8 @@ class Link:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1)
         self.close()
+        self._listener.join(1)  # all that it said is wanted
         with self._heard:
-            self._heard.wait_for(lambda: bool(self._said), 0.3)
             said = list(self._said)
         if any(line.startswith(("Authenticated to", "debug1: Entering interactive")) for line in said) and seen:
             return _noise(self._where, seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import select
@@ -13,6 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from greenroom.adapters.hosts import pump
@@ -24,6 +26,7 @@ from greenroom.ports import Address, Ran
 
 AT_ONCE = 8
 """Commands at the same time: sshd's own default is ten sessions a connection, and one holds it open."""
+_PATIENCE = 1.0
 _SCRIPT = 'PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; timeout -k 1 "$0" "$@"; exit $?'
 _FORBIDDEN = "its sshd_config has to say `AllowTcpForwarding yes` and `AllowStreamLocalForwarding yes` for this user"
 
@@ -111,21 +114,8 @@ class SshHost:
             return self._near[address]
 
     def _run(self, command: Sequence[str], stdin: bytes, timeout: float) -> Ran:
-        bound = str(math.ceil(timeout) + 2)
-        text = shlex.join(["sh", "-c", _SCRIPT, bound, *command])
-        mux, link = self._ask(timeout)
         with pump.Pipes() as pipes:
-            try:
-                mux.session(text, pipes.theirs())
-            except Refused as error:
-                mux.close()
-                raise Temporary(f"{self._where} opens no session: {error}", retry_after=0.5) from None
-            except TimeoutError:
-                mux.abandon()
-                raise Uncertain(f"{self._where}: {command[0]} did not begin within {timeout:g} s") from None
-            except Gone:
-                mux.close()
-                raise self._lost(link, command) from None
+            mux, link = self._begun(command, pipes.theirs(), timeout)
             end = time.monotonic() + timeout
             with mux:
                 try:
@@ -137,36 +127,64 @@ class SshHost:
             raise self._lost(link, command)
         return Ran(code, out, err)
 
+    def _begun(self, command: Sequence[str], handles: Sequence[int], timeout: float) -> tuple[Mux, Link]:
+        text = shlex.join(["sh", "-c", _SCRIPT, str(math.ceil(timeout) + 2), *command])
+        patience = time.monotonic() + min(timeout, _PATIENCE)
+        while True:
+            mux, link = self._ask(timeout)
+            try:
+                mux.session(text, handles)
+                return mux, link
+            except Refused as error:  # sshd may not have noticed yet that another session is over
+                mux.close()
+                if time.monotonic() > patience:
+                    raise Temporary(f"{self._where} opens no session: {error}", retry_after=0.5) from None
+                time.sleep(0.02)
+            except TimeoutError:
+                mux.abandon()
+                raise Uncertain(f"{self._where}: {command[0]} did not begin within {timeout:g} s") from None
+            except Gone:
+                mux.close()
+                raise self._lost(link, command) from None
+
     def _lost(self, link: Link, command: Sequence[str]) -> Uncertain:
         return Uncertain(f"the connection to {self._where} was lost while {command[0]} ran: {link.why()}")
 
     def _connect_unix(self, path: str, timeout: float) -> socket.socket:
         """The forwarded socket takes everybody, so what is behind it is asked for; the answer comes after a refusal."""
         near = self.nearby(path)
-        mux, link = self._ask(timeout)
-        mux.close()
-        said = link.said()
         ours = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             ours.settimeout(timeout)
-            ours.connect(near)
+            try:
+                ours.connect(near)
+            except OSError as error:
+                raise Temporary(f"the connection to {self._where} was lost: {error.strerror}") from None
             seen = self.run(["sh", "-c", '[ -S "$0" ] || exit 3; [ -w "$0" ] || exit 4', path], timeout=timeout)
             if seen.code == 4:
-                raise PermissionError(13, "Permission denied", path)
+                raise PermissionError(errno.EACCES, f"{self._where}: we may not use it", path)
             if seen.code != 0 or _closed(ours):
-                raise Refused
-        except BaseException as error:
+                if seen.code == 0:
+                    self._may_forward(timeout)
+                raise ConnectionRefusedError(
+                    errno.ECONNREFUSED, f"{self._where}: nothing takes connections there", path
+                )
+        except BaseException:
             ours.close()
-            if isinstance(error, Refused):
-                raise self._no_stream(error, link, path, said) from None
             raise
         return ours
+
+    def _may_forward(self, timeout: float) -> None:
+        """`Permanent` if not: for sockets, sshd's answer is the same as if nobody listened; for addresses it is not."""
+        with suppress(ConnectionRefusedError):
+            self.connect(("127.0.0.1", 1), timeout).close()
 
     def _no_stream(self, error: BaseException, link: Link, address: Address, said: int) -> BaseException:
         if isinstance(error, Refused):
             if link.forbidden(said):
                 return Permanent(f"{self._where} forwards no connections", hint=_FORBIDDEN)
-            return ConnectionRefusedError(111, f"nothing takes connections there, on {self._where}", str(address))
+            text = f"{self._where}: nothing takes connections there"
+            return ConnectionRefusedError(errno.ECONNREFUSED, text, f"{address[0]}:{address[1]}")
         if isinstance(error, Gone):
             return Temporary(f"the connection to {self._where} was lost: {link.why()}")
         return error
@@ -225,21 +243,17 @@ class SshHost:
 
     def _forward(self, link: Link, address: Address, near: Address | None = None) -> Address:
         """At the same place as before the connection was lost, if it can be."""
-        number = len(self._near)
-        try:
-            while True:
-                if near is None:
-                    near = f"{self._folder}/{number}" if isinstance(address, str) else ("127.0.0.1", _free_port())
-                try:
-                    with Mux(link.control, time.monotonic() + 3.0) as mux:
-                        mux.forward(near, address)
-                    return near
-                except Refused:
-                    if isinstance(near, str) or number > len(self._near) + 3:
-                        raise
-                    near, number = None, number + 1  # the port was taken meanwhile
-        except (Refused, Gone, TimeoutError) as error:
-            raise Temporary(f"{self._where}: {address} cannot be brought here: {error}") from None
+        trouble = ""
+        for _ in range(3):
+            if near is None:
+                near = f"{self._folder}/{len(self._near)}" if isinstance(address, str) else ("127.0.0.1", _free_port())
+            try:
+                with Mux(link.control, time.monotonic() + 3.0) as mux:
+                    mux.forward(near, address)
+                return near
+            except (Refused, Gone, TimeoutError) as error:
+                trouble, near = str(error), near if isinstance(near, str) else None  # the port was taken meanwhile
+        raise Temporary(f"{self._where}: {address} cannot be brought here: {trouble}")
 
 
 def _free_port() -> int:
