@@ -18,6 +18,14 @@ from greenroom.errors import Refused, UsageError
 if TYPE_CHECKING:
     from greenroom.config.starter import Found
 
+_KNOWN = {
+    "nginx": "where your users come in (`router.url`) and where nginx sends them now (`router.before`)",
+    "haproxy": "where your users come in (`router.listen`, or `router.url` with a frontend of your own)",
+}
+_AGAIN = (
+    "Read {file}, and say in it what runs and {known}. Then give this command again: it writes what your proxy is to "
+    "include, and says which lines to add to your own files."
+)
 WORKFLOWS = {"github": Path(".github") / "workflows" / "release.yml", "gitlab": Path(".gitlab-ci.yml")}
 
 
@@ -40,7 +48,8 @@ def init(context: Context, platform: str | None, router: str | None, ci: str | N
         raise Refused(f"{' and '.join(map(str, there))}: there already; nothing is overwritten", hint=_next(file))
     for path in written:
         starter.create(path, wanted[path])
-    to_add = context.open().prepare() if router else {}
+    # Not for a file that nobody has read yet: what it says of the proxy was guessed.
+    to_add = context.open().prepare() if router and file not in written else {}
     if context.json:
         context.document(
             {
@@ -53,6 +62,7 @@ def init(context: Context, platform: str | None, router: str | None, ci: str | N
         )
         return 0
     _tell(context, found, written, there, to_add)
+    context.say(_what_next(file, written, router))
     return 0
 
 
@@ -90,14 +100,23 @@ def _tell(
         context.say("Add `.greenroom/` to .gitignore: the service's state on this machine is kept there.")
     for host, lines in to_add.items():
         context.lines(["", *([f"On {host}:"] if host else []), *lines, ""])
-    context.say(
-        _next(file) if file in written else "Their first lines say what they are for: read them, and adapt them."
-    )
+
+
+def _what_next(file: Path, written: list[Path], router: str | None) -> str:
+    if file in written:
+        return _AGAIN.format(file=file, known=_KNOWN[router]) if router in _KNOWN else _next(file)
+    if written:
+        return "Their first lines say what they are for: read them, and adapt them."
+    return f"Then `greenroom doctor{_named(file)}` tells whether all is in place."
 
 
 def _next(file: Path) -> str:
-    named = "" if str(file) == "greenroom.yaml" else f" --file {file}"
+    named = _named(file)
     return f"Read {file}, then: `greenroom plan 1{named}`, `greenroom deploy 1{named}`."
+
+
+def _named(file: Path) -> str:
+    return "" if str(file) == "greenroom.yaml" else f" --file {file}"
 
 
 def _greenroom() -> str:
