@@ -114,7 +114,7 @@ class Premises:
         assert self.ground is not None
         if name not in self._hosts:
             section = self.ground.hosts[name]
-            self._hosts[name] = plugins.find("host", section.type)(name, section.settings)
+            self._hosts[name] = plugins.find("host", section.type)(name, section.settings, folder=self.file.parent)
         return self._hosts[name]
 
     def state_on(self, name: str) -> str:

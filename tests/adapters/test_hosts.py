@@ -72,6 +72,15 @@ def test_other_settings_that_make_no_sense_are_refused(more: dict[str, object]) 
         HostSettings.model_validate({"ssh": "app1", **more})
 
 
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    settings = HostSettings(ssh="app1", key=Path("~/.ssh/deploy"), known_hosts=Path("deploy/known_hosts")).within(
+        tmp_path
+    )
+    assert settings.key == Path.home() / ".ssh" / "deploy"
+    assert settings.known_hosts == tmp_path / "deploy" / "known_hosts"
+    assert HostSettings(ssh="app1").within(tmp_path) == HostSettings(ssh="app1")
+
+
 def test_the_commands_of_ssh_leave_nothing_to_chance() -> None:
     """What ssh itself understands of them, the jump host's included."""
     settings = HostSettings(
@@ -107,8 +116,8 @@ def _understood(command: Sequence[str]) -> dict[str, str]:
         (["ssh: Could not resolve hostname app1: Name or service not known"], Temporary, "app1 has no address"),
         (["ssh: connect to host app1 port 22: No route to host"], Temporary, "No route to host"),
         (["kex_exchange_identification: read: Connection reset by peer"], Temporary, "reset by peer"),
-        (["/home/me/.ssh/config: line 3: Bad configuration option: foo"], Permanent, "line 3"),
-        (["Bad owner or permissions on /home/me/.ssh/config"], Permanent, "Bad owner"),
+        (["/k/.ssh/config: line 3: Bad configuration option: foo"], Permanent, "line 3"),
+        (["Bad owner or permissions on /k/.ssh/config"], Permanent, "Bad owner"),
         (["Received disconnect from 10.0.0.5: 2: Too many authentication failures"], Permanent, "no key to offer"),
         ([], Temporary, "no reason"),
     ],

@@ -76,7 +76,7 @@ def _options(settings: HostSettings, options: dict[str, str]) -> list[str]:
 
 
 def _file(path: Path) -> str:
-    return f'"{_escaped(str(path.expanduser()))}"'
+    return f'"{_escaped(str(path))}"'
 
 
 def _escaped(path: str) -> str:

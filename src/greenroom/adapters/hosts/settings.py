@@ -85,8 +85,8 @@ class HostSettings(BaseModel):
     )
     known_hosts: Path | None = Field(
         default=None,
-        description="The file with the keys of the hosts, and no other than it. Default: the user's and the system's. "
-        "An unknown or another key is always refused.",
+        description="The file with the keys of the hosts, and no other than it; it may lie beside this file, in the "
+        "repository. Default: the user's and the system's. An unknown or another key is always refused.",
     )
     address: Annotated[str, AfterValidator(_is_address)] = Field(
         default="",
@@ -98,3 +98,12 @@ class HostSettings(BaseModel):
         description="The folder on the host for what Greenroom keeps there. Default: `/var/lib/greenroom/SERVICE`. It "
         "must be on a local disk, and the SSH user must own it.",
     )
+
+    def within(self, folder: Path) -> HostSettings:
+        """The same, with whole paths: what is relative is relative to `folder`, `~` is the user's home."""
+        whole = {
+            name: (folder / path.expanduser()).absolute()
+            for name, path in (("key", self.key), ("known_hosts", self.known_hosts))
+            if path is not None
+        }
+        return self.model_copy(update=whole)

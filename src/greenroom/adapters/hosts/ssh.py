@@ -41,9 +41,12 @@ class SshHost:
 
     Settings = HostSettings
 
-    def __init__(self, name: str, settings: HostSettings, *, program: Sequence[str] = ("ssh",)) -> None:
+    def __init__(
+        self, name: str, settings: HostSettings, *, folder: Path = Path(), program: Sequence[str] = ("ssh",)
+    ) -> None:
+        """`folder`: what relative paths of the settings are relative to."""
         self.name = name
-        self._settings, self._program = settings, tuple(program)
+        self._settings, self._program = settings.within(folder), tuple(program)
         self._where = f"{name} ({target(settings.ssh)})"
         self._slots = threading.BoundedSemaphore(AT_ONCE)
         self._opening = threading.Lock()
@@ -226,7 +229,7 @@ class SshHost:
 
     def _connected(self) -> Link:
         for what, path in (("key", self._settings.key), ("known_hosts", self._settings.known_hosts)):
-            if path is not None and not path.expanduser().is_file():
+            if path is not None and not path.is_file():
                 raise Permanent(f"{self._where}: there is no {path}", hint=f"correct `{what}:`, or make the file")
         if not self._folder:
             self._folder = tempfile.mkdtemp(prefix=f"greenroom-{os.geteuid()}-ssh-", dir="/tmp")  # short, ours alone
