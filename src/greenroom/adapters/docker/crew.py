@@ -24,6 +24,10 @@ _NAMES = 5
 _TAKEN = re.compile(r"port is already allocated|address already in use|Ports are not available", re.IGNORECASE)
 _NO_NETWORK = re.compile(r"network (\S+) not found")
 
+_STOPPING: dict[str, threading.Thread] = {}
+"""By container, in this process: each release has adapters of its own, and a second stop signal is not the same as one."""
+_GUARD = threading.Lock()
+
 
 class PortTaken(Exception):
     """Somebody else listens where a container was to be published."""
@@ -35,8 +39,6 @@ class Crew:
     def __init__(self, place: Place, socket: str | None) -> None:
         self.place = place
         self.socket = socket
-        self._stopping: dict[str, threading.Thread] = {}
-        self._guard = threading.Lock()
 
     def engine(self, *, changing: bool = False) -> contextlib.AbstractContextManager[Any]:
         return client(self.place, self.socket, changing=changing)
@@ -75,8 +77,8 @@ class Crew:
 
     def stopping(self, container: Container) -> bool:
         """We have asked for its end, and it goes on."""
-        with self._guard:
-            thread = self._stopping.get(container.id)
+        with _GUARD:
+            thread = _STOPPING.get(container.id)
             return thread is not None and thread.is_alive()
 
     def lines(self, container: Container, count: int = 20) -> list[str]:
@@ -157,9 +159,10 @@ class Crew:
         if self.stopping(container):
             return
         thread = threading.Thread(target=run, name=f"stop {container.name}", daemon=True)
-        with self._guard:
-            self._stopping = {name: other for name, other in self._stopping.items() if other.is_alive()}
-            self._stopping[container.id] = thread
+        with _GUARD:
+            for ended in [name for name, other in _STOPPING.items() if not other.is_alive()]:
+                del _STOPPING[ended]
+            _STOPPING[container.id] = thread
             thread.start()
         thread.join(_ACCEPTED_WITHIN)
 

@@ -64,7 +64,7 @@ class Staffing:
             return
         taken = listened(self.ledger.host) | self.crew.published()
         ports = Ports(self.ledger, cast.settings, cast.place.service, cast.colour, taken, self.epoch)
-        side_by_side([partial(self._up, cast, slot, again.get(slot.key), ports, taken) for slot in ready])
+        side_by_side([partial(self._up, cast, slot, again.get(slot.key), ports) for slot in ready])
 
     def end(self, colour: Colour, leaving: Sequence[Container], afterwards: Callable[[], None] = lambda: None) -> None:
         """`afterwards`: called, in the background, whenever one that still ran has gone for good."""
@@ -95,14 +95,21 @@ class Staffing:
 
     # --- one replica
 
-    def _up(self, cast: Cast, slot: Slot, halted: Container | None, ports: Ports, taken: set[int]) -> None:
+    def _again(self, halted: Container, cast: Cast, slot: Slot) -> bool:
+        """The same container goes on, unless its port was taken. After a reboot Docker may have been quicker."""
+        try:
+            self.crew.start(halted, cast, slot)
+        except PortTaken:
+            now = self.crew.find(halted.id)
+            if now is None or not now.running:
+                self._finish(cast.colour, halted)
+                return False
+        return True
+
+    def _up(self, cast: Cast, slot: Slot, halted: Container | None, ports: Ports) -> None:
         self.ledger.fence(self.epoch)
-        if halted is not None:
-            if not {outside for _, _, outside in halted.published()} & taken:
-                with contextlib.suppress(PortTaken):
-                    self.crew.start(halted, cast, slot)
-                    return
-            self._finish(cast.colour, halted)
+        if halted is not None and self._again(halted, cast, slot):
+            return
         why = ""
         for _ in range(_TRIES):
             made = self.crew.create(cast, slot, ports.of(str(slot)) if cast.published(slot) else 0, self.epoch)

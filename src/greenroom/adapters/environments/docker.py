@@ -30,6 +30,8 @@ from greenroom.domain.model import Colour, Endpoint, EnvironmentSpec, Environmen
 from greenroom.errors import Permanent, PortError, Temporary
 from greenroom.ports import ActionKey, Capability, Facts, Line, Place
 
+_CHANGING: dict[tuple[str, str, Colour], threading.RLock] = {}
+
 
 class DockerEnvironment:
     Settings = DockerSettings
@@ -45,7 +47,6 @@ class DockerEnvironment:
         self.crew = Crew(place, settings.socket)
         self._inspection = Inspection(self.ledger.host)
         self._adoption = Adoption(place, self.ledger, self.crew, self._inspection)
-        self._guards = {colour: threading.RLock() for colour in Colour}
 
     # --- the port
 
@@ -216,8 +217,8 @@ class DockerEnvironment:
 
     @contextlib.contextmanager
     def _changing(self, colour: Colour) -> Iterator[None]:
-        """One at a time; other processes are kept out by the epoch."""
-        with self._guards[colour]:
+        """One at a time in this process, whichever release it is for; other processes are kept out by the epoch."""
+        with _CHANGING.setdefault((self.ledger.host.name, self.ledger.folder, colour), threading.RLock()):
             yield
 
     def _left(self, colour: Colour, before: Record, key: ActionKey) -> bool:
