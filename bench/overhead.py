@@ -12,15 +12,19 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from bench import startup
+from bench import proxies, startup
 from bench.common import Goal, Result, expect, main, plain, staged
 from bench.load import Load, Measured, measure
 from greenroom.demo.stage import Stage, free_port, get
 from greenroom.demo.table import columns
+from greenroom.domain.model import Backend, Colour, Endpoint
 
 APP = Path(__file__).parent / "app"
 BAKE = 1.0
@@ -85,10 +89,14 @@ def through_the_router(stage: Stage, secure: str, quick: bool, result: Result) -
         "direct, 500/s": Load(direct, CONNECTIONS, seconds, rate=500.0),
         "router, 500/s": Load(stage.url + "/", CONNECTIONS, seconds, rate=500.0),
     }
-    found: dict[str, list[Measured]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, load in ways.items():
-            found[name].append(measure(load))
+    others = proxies.installed()
+    with ExitStack() as stack:
+        for name, proxy in others.items():
+            ways[f"{name}, HTTP/1.1"] = Load(proxied(stack, proxy, direct) + "/", CONNECTIONS, seconds)
+        found: dict[str, list[Measured]] = {name: [] for name in ways}
+        for _ in range(rounds):
+            for name, load in ways.items():
+                found[name].append(measure(load))
     body, ratios = [], {}
     for name, measured in found.items():
         pairs = zip(measured, found["direct, HTTP/1.1"], strict=True)
@@ -111,7 +119,19 @@ def through_the_router(stage: Stage, secure: str, quick: bool, result: Result) -
         Goal("memory of the router", memory, 80, "MiB"),
         Goal("failed requests", errors, 0),
     ]
+    for name in others:
+        text = f"throughput through {name}, of direct (HTTP/1.1)"
+        result.goals.append(Goal(text, ratios[f"{name}, HTTP/1.1"], 0.75, least=True))
     result.data |= {"ratios": ratios, "router_mib": memory, "added_p99_ms_at_500": added}
+
+
+def proxied(stack: ExitStack, proxy: proxies.Proxy, direct: str) -> str:
+    """The address of a proxy that people run, told by Greenroom to lead to the same application."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="greenroom-overhead-")))
+    router = stack.enter_context(proxy(folder))
+    blue = Backend((Endpoint("127.0.0.1", urlsplit(direct).port or 80),), "1")
+    proxies.switch(router, Colour.BLUE, {Colour.BLUE: blue, Colour.GREEN: Backend()})
+    return router.reach()[0]
 
 
 def _rate(one: Measured) -> float:

@@ -1,7 +1,8 @@
 """Switches under traffic: is a request lost, who answers after the switch, and how long does it take?
 
-Envoy told by Greenroom beside what many use today: a shell script that rewrites an nginx include and reloads. Same
-clients, same backends, same rate. Every figure is computed from the client's own log of requests, left in build/bench.
+Envoy, and proxies that people run, told by Greenroom, beside what many use today: a shell script that rewrites an nginx
+include and reloads. Same clients, same backends, same rate. Every figure is computed from the client's own log of
+requests, left in build/bench.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench import proxies
 from bench.common import LOGS, Goal, Result, main, plain
 from greenroom.adapters.envoy.settings import EnvoySettings
 from greenroom.adapters.routers.envoy import EnvoyRouter
@@ -261,6 +263,17 @@ def through_envoy(folder: Path, ports: dict[Colour, int], count: int, requests: 
     return measure("Greenroom, Envoy", switches, log)
 
 
+def through(name: str, proxy: proxies.Proxy, folder: Path, ports: dict[Colour, int], count: int, every: float) -> Row:
+    """A proxy that people run, told by Greenroom."""
+    log = LOGS / f"switch-greenroom-{name.lower()}.csv"
+    backends = {colour: Backend((Endpoint("127.0.0.1", port),), "1") for colour, port in ports.items()}
+    with proxy(folder) as router:
+        proxies.switch(router, Colour.BLUE, backends)
+        with Client(router.reach()[0], log).running() as client:
+            switches = alternate(lambda to: proxies.switch(router, to, backends), count, 0, client, every)
+    return measure(f"Greenroom, {name}", switches, log)
+
+
 def through_nginx(folder: Path, ports: dict[Colour, int], count: int, every: float) -> Row:
     log = LOGS / "switch-nginx.csv"
     nginx = Nginx(folder, ports)
@@ -279,14 +292,21 @@ def run(quick: bool) -> Result:
         for colour, port in ports.items():
             stack.enter_context(process(*server(colour, "1", port)))
             wait_for(port)
-        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="greenroom-switch-"))) for _ in range(2)]
-        ours = through_envoy(folders[0], ports, count, requests, every)
-        script = through_nginx(folders[1], ports, 15 if quick else 100, 0.43) if shutil.which("nginx") else None
-    return report(ours, script, quick)
+
+        def folder() -> Path:
+            return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="greenroom-switch-")))
+
+        ours = through_envoy(folder(), ports, count, requests, every)
+        others = [
+            through(name, proxy, folder(), ports, 40 if quick else 200, every)
+            for name, proxy in proxies.installed().items()
+        ]
+        script = through_nginx(folder(), ports, 15 if quick else 100, 0.43) if shutil.which("nginx") else None
+    return report(ours, others, script, quick)
 
 
-def report(ours: Row, script: Row | None, quick: bool) -> Result:
-    rows = [row for row in (ours, script) if row]
+def report(ours: Row, others: Sequence[Row], script: Row | None, quick: bool) -> Result:
+    rows = [row for row in (ours, *others, script) if row]
     lines = [columns(HEAD, [row.cells() for row in rows]), ""]
     if script:
         lines.append(compared(ours, script))
@@ -299,6 +319,9 @@ def report(ours: Row, script: Row | None, quick: bool) -> Result:
         Goal("requests failed", ours.failed.total(), 0),
         Goal("sent after the acknowledgement, answered by the old colour", ours.late, 0),
     ]
+    for row in others:
+        goals.append(Goal(f"{row.name}: requests failed", row.failed.total(), 0))
+        goals.append(Goal(f"{row.name}: answered by the old colour after the acknowledgement", row.late, 0))
     if not quick:
         goals += [
             Goal("last request to the old colour after the command, p50", quantile(ours.last_old, 0.5), 5, "ms"),
