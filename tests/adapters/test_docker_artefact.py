@@ -194,6 +194,9 @@ def test_a_pull_says_how_far_it_is(quay: Quay) -> None:
 def test_a_registry_that_stops_in_the_middle_is_a_failure_and_not_for_ever(quay: Quay) -> None:
     quay.publish("1", size=3_000_000)
     quay.stalled = 1.0
+    with Line(quay.registry.port, allow=0) as line:
+        spec = quay.spec("1", image=f"{line.address}/{quay.folder.name.lower()}:{{version}}")
+        assert "cannot be reached from this machine: nothing came for 1 s" in quay.refused_spec(spec)
     with Line(quay.registry.port, allow=1_000_000) as line:
         spec = quay.spec("1", image=f"{line.address}/{quay.folder.name.lower()}:{{version}}")
         assert f"the registry {line.address} cannot be reached" in quay.refused_spec(spec)

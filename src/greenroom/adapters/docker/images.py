@@ -23,6 +23,8 @@ from greenroom.ports import Place
 Tell = Callable[[str], None]
 """Says how far it is; raises where nobody wants it any more."""
 
+_SILENCE = "nothing came for {:g} s"
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -50,8 +52,11 @@ def resolve(engine: DockerClient, wanted: Wanted, place: Place) -> str:
         raise not_here(image, place)
     try:
         found = engine.api.inspect_distribution(str(image), auth_config=dict(wanted.login))
-    except APIError as error:
-        raise refusal(said(error), image, wanted.login, place) from None
+    except (APIError, requests.RequestException) as error:
+        if not isinstance(error, APIError) and not timed_out(error):
+            raise  # Docker itself is gone
+        text = said(error) if isinstance(error, APIError) else _SILENCE.format(engine.api.timeout)
+        raise refusal(text, image, wanted.login, place) from None
     platforms = [_platform(entry) for entry in found.get("Platforms") or () if entry.get("os") not in ("", "unknown")]
     ours, asked = _ours(engine, wanted)
     if platforms and not any(_same(platform, ours) for platform in platforms):
@@ -145,7 +150,7 @@ def _events(engine: DockerClient, path: str, query: Mapping[str, Any], login: Lo
                 yield event
     except (requests.RequestException, ValueError) as error:
         if timed_out(error):
-            raise Failed(f"nothing came for {api.timeout:g} s") from None
+            raise Failed(_SILENCE.format(api.timeout)) from None
         raise
 
 
