@@ -93,7 +93,8 @@ def test_users_are_told_apart_from_tests_by_header_host_or_listener(tmp_path: Pa
         assert traffic.ask(rig.url, headers={"Host": "IDLE.shop.example:80"}).text == "green 2.0"
         assert traffic.ask(f"http://127.0.0.1:{own}").text == "green 2.0"
         assert rig.router().reach(test=True) == (f"http://127.0.0.1:{own}", {})
-        claimed = {"Host": "shop.test.greenroom.invalid"}
+        config = (rig.folder / "http.conf").read_text()
+        claimed = {"Host": re.findall(r"server_name (\S+\.invalid);", config)[0]}
         assert traffic.ask(rig.url, headers=claimed).text == "blue 1.0"
 
 
@@ -180,6 +181,16 @@ def test_a_user_stays_where_he_is_and_a_cohort_only_grows(tmp_path: Path) -> Non
         assert abs(at_45.count("green") - 112.5) <= 6 * 62**0.5
         assert not [n for n in range(250) if at_20[n] == "green" and at_45[n] == "blue"]
         assert set(at_100) == {"green"}
+
+
+def test_old_states_are_cleared_away(rig: Rig) -> None:
+    blue, green, router = rig.backend(BLUE), rig.backend(GREEN), rig.router()
+    for number in range(45):
+        router.apply(RoutingSpec(Split.share(GREEN, number), blue, green), key())
+    names = os.listdir(rig.folder / "states")
+    assert "off" in names
+    assert len(names) <= 42
+    assert router.observe().live == Split.share(GREEN, 44)
 
 
 # the topology
@@ -422,6 +433,9 @@ def test_bad_input_is_named_with_the_way_out(tmp_path: Path) -> None:
         (unprepared,) = problems(rig, folder=str(tmp_path / "elsewhere"))
         assert "greenroom init --router nginx" in unprepared
         (not_included,) = problems(rig)
+        with closing(socket.create_server(("127.0.0.1", 0))) as nobody:
+            there = rig.configured(address=f"127.0.0.1:{nobody.getsockname()[1]}")
+            assert rig.router().problems(there, rig.place) == [not_included]
         assert f"include {rig.inside}/route.conf;" in not_included
         conf = rig.conf.read_text()
         server = f"server {{ listen 127.0.0.1:{rig.port}; location / {{ include {rig.inside}/route.conf; }} }}"
@@ -440,6 +454,49 @@ def test_bad_input_is_named_with_the_way_out(tmp_path: Path) -> None:
         assert "nginx refuses the configuration as it is" in refused
         assert 'unknown directive "serve"' in refused
         assert traffic.ask(rig.url).status == 503
+
+
+class Nobody(LocalHost):
+    """A user without any right."""
+
+    def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Ran:
+        other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
+        return super().run(other, stdin=stdin, timeout=timeout)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="no right to act as another user")
+def test_no_right_is_said_before() -> None:
+    with open_folder() as folder, Rig(folder) as rig:
+        blue, green = rig.backend(BLUE), rig.backend(GREEN)
+        rig.route(blue, green)
+        place = rig.placed(Nobody())
+        (said,) = rig.router().problems(rig.settings, place)
+        assert "nginx cannot be asked by Greenroom's user" in said
+        (said,) = rig.router().problems(rig.configured(command="true"), place)
+        assert f"{rig.folder} may not be read by us" in said
+        with pytest.raises(Permanent, match="may not be read by us"):
+            rig.router(Nobody()).observe()
+        for name in ("", "told.json", "token", "http.conf", "epoch", "lock", "states", "log"):
+            os.chown(rig.folder / name, 65534, 65534)
+        rig.router(Nobody()).apply(
+            RoutingSpec(Split.all_to(GREEN), blue, green), key()
+        )  # to switch needs no other right
+        rig.until(lambda seen: seen.live == Split.all_to(GREEN))
+        with pytest.raises(PortError, match=r"ermission denied|not permitted"):
+            rig.router(Nobody()).apply(RoutingSpec(Split.all_to(BLUE), rig.backend(BLUE), green), key())
+        assert rig.ask() == Served(GREEN, green.version)
+
+
+def test_an_nginx_that_does_not_include_the_files_is_not_touched(tmp_path: Path) -> None:
+    with Rig(tmp_path, start=False) as rig:
+        conf = rig.conf.read_text()
+        rig.conf.write_text(re.sub(r"include [^;]*;", "", conf))
+        rig.start()
+        before = {path: path.read_bytes() for path in rig.folder.iterdir() if path.is_file()}
+        with pytest.raises(Permanent, match="not by Greenroom's files") as caught:
+            rig.router().apply(RoutingSpec(Split.all_to(BLUE), rig.backend(BLUE)), key())
+        assert f"include {rig.inside}/http.conf;" in caught.value.hint
+        assert {path: path.read_bytes() for path in rig.folder.iterdir() if path.is_file()} == before
 
 
 def test_a_location_that_is_not_included_is_no_router(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from greenroom.adapters.hosts.fenced import Change, Command, Folder, Gone, Link, Write, put
-from greenroom.adapters.nginx.control import Nginx
+from greenroom.adapters.nginx.control import Nginx, error_logs, includes
 from greenroom.adapters.nginx.probe import Foreign, Look, Seen, Silent, look
-from greenroom.adapters.nginx.render import LIVE, STATES, Topology
+from greenroom.adapters.nginx.render import HTTP, LIVE, STATES, Topology
 from greenroom.adapters.nginx.settings import NginxSettings
 from greenroom.adapters.nginx.shelf import MODES, REFUSED, TOKEN, Shelf
 from greenroom.adapters.told import Told
@@ -50,8 +50,11 @@ class Changer:
         seen = self.look(token)
         if on_disk and (isinstance(seen, Silent) or (isinstance(seen, Seen) and seen.topology == wanted.revision)):
             return
+        dump = self.nginx.dump()
+        if isinstance(seen, Foreign) and not includes(dump, f"{self.settings.inside(self.service)}/{HTTP}"):
+            raise not_included(self.settings, self.service, seen.what)
         before = self.nginx.workers(seen.pid) if isinstance(seen, Seen) else None
-        logs = self.nginx.error_logs()
+        logs = error_logs(dump)
         known = self.nginx.emergencies(logs)
         restore = _restore(shelf)
         test = Command(("sh", "-c", _TRY, "sh", *self.nginx.words("-t")), otherwise=restore)

@@ -120,16 +120,22 @@ class Nginx:
 
     # what it says
 
-    def error_logs(self) -> list[str]:
-        """The files that it writes its errors to, by the configuration on disk."""
-        found = _ERROR_LOG.findall(self.dump().out.decode(errors="replace"))
-        return list(dict.fromkeys(path for path in found if path.startswith("/")))
-
     def emergencies(self, logs: Sequence[str]) -> list[str]:
         """The last lines in which nginx says why it refuses something."""
         script = f'for f do tail -c {_LOG_TAIL} -- "$f" 2>/dev/null; done'
         ran = self._host.run([*self._into(), "sh", "-c", script, "sh", *logs])
         return [line for line in ran.out.decode(errors="replace").splitlines() if "[emerg]" in line]
+
+
+def error_logs(dump: Ran) -> list[str]:
+    """The files that nginx writes its errors to, by its configuration on disk."""
+    found = _ERROR_LOG.findall(dump.out.decode(errors="replace"))
+    return list(dict.fromkeys(path for path in found if path.startswith("/")))
+
+
+def includes(dump: Ran, path: str) -> bool:
+    """Whether nginx's configuration, where it is good, includes this file; True where that cannot be known."""
+    return dump.code != 0 or f"# configuration file {path}:".encode() in dump.out
 
 
 def words_of(ran: Ran) -> str:

@@ -9,7 +9,7 @@ from greenroom.adapters.hosts.fenced import Change, Folder, Link, Write, put
 from greenroom.adapters.hosts.http import Answer
 from greenroom.adapters.hosts.local import LocalHost
 from greenroom.adapters.nginx.changing import lines_to_include
-from greenroom.adapters.nginx.control import Nginx, words_of
+from greenroom.adapters.nginx.control import Nginx, includes, words_of
 from greenroom.adapters.nginx.log import lost_are_counted
 from greenroom.adapters.nginx.probe import Foreign, Look, Seen, Silent, ask, look
 from greenroom.adapters.nginx.render import HTTP, LIVE, LOG, LOST, OFF, REQUESTS, ROUTE, STATES, topology
@@ -17,9 +17,10 @@ from greenroom.adapters.nginx.settings import NginxSettings
 from greenroom.adapters.nginx.shelf import CONFIGURATION, MODES, TOKEN, Shelf, make, read
 from greenroom.domain.model import Colour
 from greenroom.errors import PortError
-from greenroom.ports import Host, Place
+from greenroom.ports import Host, Place, Ran
 
-_MAY_SIGNAL = 'kill -0 "$(ps -o ppid= -p "$1")"'
+_MAY_SIGNAL = 's=$(cat "/proc/$1/stat"); s=${s##*) }; set -- $s; kill -0 "$2"'
+"""To a worker's master."""
 
 
 def include_lines(settings: NginxSettings, place: Place) -> list[str]:
@@ -64,21 +65,26 @@ def problems(settings: Any, place: Place) -> list[str]:
         dump = nginx.dump()
         if dump.code in (126, 127):
             return [*found, f"router.command: {words_of(dump)}: install nginx, or say how it is called"]
+        if dump.code and "ermission denied" in words_of(dump):
+            return [
+                *found,
+                f"router.command: nginx cannot be asked by Greenroom's user: {words_of(dump)}: `command: sudo nginx`",
+            ]
         if dump.code:
             return [*found, f"nginx refuses the configuration as it is, before anything was changed: {words_of(dump)}"]
         shelf = read(host, settings.place(place.service))
         if any(name not in shelf.files for name in CONFIGURATION):
             there = f"{settings.place(place.service)} holds nothing that nginx could include"
             return [*found, f"router.folder: {there}: `greenroom init --router nginx` writes it, and says what to add"]
-        return [*found, *_running(settings, place, host, shelf, dump.out.decode(errors="replace"))]
+        return [*found, *_running(settings, place, host, shelf, dump)]
     except PortError as error:
         return [*found, f"{error.message} ({error.hint})" if error.hint else error.message]
 
 
-def _running(settings: NginxSettings, place: Place, host: Host, shelf: Shelf, dump: str) -> list[str]:
+def _running(settings: NginxSettings, place: Place, host: Host, shelf: Shelf, dump: Ran) -> list[str]:
     inside = settings.inside(place.service)
     # A server that Greenroom writes includes the route by itself.
-    missing = [name for name in (HTTP, ROUTE) if f"# configuration file {inside}/{name}:" not in dump]
+    missing = [name for name in (HTTP, ROUTE) if not includes(dump, f"{inside}/{name}")]
     if missing:
         add = "; ".join(include_lines(settings, place))
         return [f"nginx does not include {' and '.join(f'{inside}/{name}' for name in missing)}: {add}"]

@@ -25,6 +25,7 @@ HEADER = "X-Greenroom-Probe"
 LOST = "-lost"
 """After the token: a request that gets no answer, to see whether those are counted."""
 
+_CONNECTION, _HOSTNAME = "$gr_connection", "$gr_hostname"
 _REVISION = "@REVISION@"
 _STATE = re.compile(r"(?P<revision>[0-9]+-[0-9a-f]+)-g(?P<share>\d{3}|none)-t(?P<test>blue|green|none)")
 _HEAD = (
@@ -99,16 +100,17 @@ class _Page:
     def __init__(self, settings: NginxSettings, service: str, token: str, base: Path) -> None:
         self._s, self._service, self._token, self._base = settings, service, token, base
         self._inside = settings.inside(service)
-        self._v = f"$greenroom_{service.replace('-', '_')}"
+        self._bare = _short(service).replace("-", "_")
+        self._v = f"${self._bare}"
+        self._share = f"gr_share_{digest(service.encode())[:8]}"  # of patterns' names, 32 letters count
         self._name = f"greenroom_{service}"
-        self._own = (
-            f"{service}.test.greenroom.invalid"  # the name of the test route's own server: nobody can ask for it
-        )
+        # `$server_name` of the test route's own server, which no client can choose.
+        self._own = f"{digest(service.encode())}.invalid"
 
     # what stands at the level of `http`
 
     def http(self, upstreams: Upstreams) -> str:
-        parts = [self._live(), self._who(), self._shares(), self._where(), self._small()]
+        parts = [self._who(), self._shares(), self._where(), self._small()]
         parts += [self._upstream(colour, upstreams.get(colour, ())) for colour in Colour]
         if self._s.before:
             host, port = split_address(self._s.before)
@@ -119,31 +121,21 @@ class _Page:
             parts.append(self._server(self._s.test_route.listen, self._own))
         return "\n".join(parts)
 
-    def _live(self) -> str:
-        def of(name: str, options: str = "") -> str:
-            seen = f"greenroom_{self._service.replace('-', '_')}_{name}_is"
-            pattern = f"~/{STATES}/(?<{seen}>[^/]+)$"
-            return table("$realpath_root", f"{self._v}_{name}", ("default", ""), (pattern, f"${seen}"), options=options)
-
-        return (
-            "# Where the link `live` leads. Once for each request, so that all that is decided by it is decided alike;\n"
-            "# `_now` is for what is asked before a request is let in, which may be long before it is sent on.\n"
-            + of("live")
-            + of("now", "volatile")
-        )
-
     def _who(self) -> str:
-        v, way = self._v, self._s.test_route
-        header = f"$http_{way.header.replace('-', '_')}" if way.header else ""
-        text = "# Who asks: users, or the test route.\n"
-        text += table(header or "$host", f"{v}_header", ("default", "test" if header else "users"), ("", "users"))
-        names = [("default", f"{v}_header"), *([(way.host, "test")] if way.host else [])]
-        text += table("$host", f"{v}_host", *names)
-        servers = [("default", f"{v}_host"), *([(self._own, "test")] if way.listen else [])]
-        text += table("$server_name", f"{v}_server", *servers)
-        own = f"$http_{HEADER.lower().replace('-', '_')}"
-        text += table(own, f"{v}_asks", ("default", f"{v}_server"), (f"{self._token}{LOST}", "lost"))
-        return text + table(own, f"{v}_probe", ("default", ""), (self._token, "1"))
+        v, way, who = self._v, self._s.test_route, "users"
+        text = "# Who asks: users, the test route, or Greenroom itself.\n"
+        if way.header:
+            header = f"$http_{way.header.replace('-', '_')}"
+            text += table(header, f"{v}_header", ("default", "test"), ("", who))
+            who = f"{v}_header"
+        if way.host:
+            text += table("$host", f"{v}_host", ("default", who), (f"~^{re.escape(way.host)}$", "test"))
+            who = f"{v}_host"
+        if way.listen:
+            text += table("$server_name", f"{v}_server", ("default", who), (self._own, "test"))
+            who = f"{v}_server"
+        known = (self._token, "probe"), (f"{self._token}{LOST}", "lost")
+        return text + table(f"$http_{HEADER.lower().replace('-', '_')}", f"{v}_asks", ("default", who), *known)
 
     def _shares(self) -> str:
         v, key = self._v, "$request_id"
@@ -154,35 +146,35 @@ class _Page:
         buckets = [f"1% {n:02d};" for n in range(99)] + ["* 99;"]
         rows = "".join(f"    {' '.join(buckets[n : n + 10])}\n" for n in range(0, 100, 10))
         text += f"split_clients {key} {v}_bucket {{\n{rows}}}\n"
-        text += table(
-            f"{v}_live", f"{v}_share", ("default", "none"), (OFF, OFF), (rf"~-g(?<{v[1:]}_green>\d+)-", f"{v}_green")
-        )
-        return text + table(
-            f"{v}_share:{v}_bucket", f"{v}_picked", ("default", "blue"), *((p, "green") for p in picked())
-        )
+        rules = ((pattern, "green") for pattern in picked())
+        return text + table(f"${self._share}:{v}_bucket", f"{v}_picked", ("default", "blue"), *rules)
 
     def _where(self) -> str:
         v, off = self._v, "before" if self._s.before else "nobody"
-        text = "# Where it goes.\n"
-        ends = [("default", "nobody"), ("000", "blue"), ("100", "green"), (r"~^0\d\d$", f"{v}_picked"), (OFF, off)]
-        text += table(f"{v}_share", f"{v}_users", *ends)
-        tests = [("default", "nobody"), *((f"~-t{colour}$", str(colour)) for colour in Colour)]
-        text += table(f"{v}_live", f"{v}_test", *tests)
+        text = "# Where it goes: as the link says, which is looked at once for each request, when it is sent on.\n"
+        shares = [("000", "blue"), ("100", "green"), (rf"(?<{self._share}>0\d\d)", f"{v}_picked")]
+        users = [(_state(share, "[a-z]+"), to) for share, to in shares]
+        text += table("$realpath_root", f"{v}_users", ("default", "nobody"), *users, (f"~/{STATES}/{OFF}$", off))
+        tests = [(_state("[a-z0-9]+", colour), str(colour)) for colour in Colour]
+        text += table("$realpath_root", f"{v}_test", ("default", "nobody"), *tests)
         kinds = [("default", f"{v}_users"), ("test", f"{v}_test"), ("lost", "nobody")]
         text += table(f"{v}_asks", f"{v}_to", *kinds)
-        let_in = [("default", "1"), (r"~^users .*-g\d", ""), ("~^test .*-t(?:blue|green)$", ""), ("~^lost ", "")]
-        let_in += [(f"users {OFF}", "")] if self._s.before else []
-        return text + table(f"{v}_asks {v}_now", f"{v}_nobody", *let_in, options="volatile")
+        text += "# Whether nobody is there for it: asked before it is let in, which may be long before it is sent on.\n"
+        let_in = [(_state(r"\d+", "[a-z]+", "users"), ""), (_state("[a-z0-9]+", "(?:blue|green)", "test"), "")]
+        let_in += [(f"~^users .*/{STATES}/{OFF}$", "")] if self._s.before else []
+        rows = [("default", "1"), *let_in, ("~^lost ", "")]
+        return text + table(f"{v}_asks $realpath_root", f"{v}_nobody", *rows, options="volatile")
 
     def _small(self) -> str:
-        v, trusted = self._v, self._s.trusted_hops > 0
-        text = table("$http_upgrade", f"{v}_connection", ("default", "upgrade"), ("", ""))
-        text += table("$http_host", f"{v}_hostname", ("default", "$http_host"), ("", "$host"))
-        for name, header, own in (
-            ("proto", "$http_x_forwarded_proto", "$scheme"),
-            ("from", "$http_x_forwarded_host", f"{v}_hostname"),
-        ):
-            text += table(header, f"{v}_{name}", ("default", header if trusted else own), ("", own))
+        v = self._v
+        # These two are the same for every service, and may be said twice.
+        text = table("$http_upgrade", _CONNECTION, ("default", "upgrade"), ("", ""))
+        text += table("$http_host", _HOSTNAME, ("default", "$http_host"), ("", "$host"))
+        if self._s.trusted_hops:
+            text += table(
+                "$http_x_forwarded_proto", f"{v}_proto", ("default", "$http_x_forwarded_proto"), ("", "$scheme")
+            )
+            text += table("$http_x_forwarded_host", f"{v}_from", ("default", "$http_x_forwarded_host"), ("", _HOSTNAME))
         counted = (r"~^users (?:blue|green) .", "1"), ("~^lost ", "1")
         text += "# What users met: those that were sent on, no tests, no probes.\n"
         text += table(f"{v}_asks {v}_to $upstream_addr", f"{v}_counted", ("default", "0"), *counted)
@@ -217,17 +209,17 @@ class _Page:
         s, v = self._s, self._v
         lines = [
             f"root {self._inside}/{LIVE};",
-            f'if ({v}_probe) {{ return 200 "greenroom {self._service} {_REVISION} $pid $realpath_root\\n"; }}',
+            f'if ({v}_asks = probe) {{ return 200 "greenroom {self._service} {_REVISION} $pid $realpath_root\\n"; }}',
             f"if ({v}_nobody) {{ return 503; }}",
-            f"proxy_pass http://{self._name}_${{{v[1:]}_to}};",
+            f"proxy_pass http://{self._name}_${{{self._bare}_to}};",
             "proxy_http_version 1.1;",
-            f"proxy_set_header Host {v}_hostname;",
+            f"proxy_set_header Host {_HOSTNAME};",
             "proxy_set_header Upgrade $http_upgrade;",
-            f"proxy_set_header Connection {v}_connection;",
+            f"proxy_set_header Connection {_CONNECTION};",
             "proxy_set_header X-Real-IP $remote_addr;",
             "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
-            f"proxy_set_header X-Forwarded-Proto {v}_proto;",
-            f"proxy_set_header X-Forwarded-Host {v}_from;",
+            f"proxy_set_header X-Forwarded-Proto {f'{v}_proto' if s.trusted_hops else '$scheme'};",
+            f"proxy_set_header X-Forwarded-Host {f'{v}_from' if s.trusted_hops else _HOSTNAME};",
             # A body that nginx gathers first is sent on when the old colour may be gone.
             "proxy_request_buffering off;",
             f"proxy_connect_timeout {_ms(s.timeouts.connect)};",
@@ -250,6 +242,16 @@ class _Page:
     def log(self) -> str:
         ours = f"access_log {self._inside}/{REQUESTS} {self._name} if={self._v}_counted;\n"
         return ours + "".join(f"access_log {line};\n" for line in self._s.access_log)
+
+
+def _state(share: str, test: str, who: str = "") -> str:
+    """A pattern of where the link leads; with who asks before it."""
+    return rf"~{f'^{who} .*' if who else ''}/{STATES}/\d+-[0-9a-f]+-g{share}-t{test}$"
+
+
+def _short(service: str) -> str:
+    """nginx's tables have room for names of 46 letters, unless people give them more."""
+    return f"gr_{service if len(service) <= 20 else f'{service[:11]}-{digest(service.encode())[:8]}'}"
 
 
 def _block(head: str, lines: list[str]) -> str:
