@@ -494,3 +494,17 @@ def test_what_each_raised_is_its_answer() -> None:
 
 def test_the_same_text_is_said_once() -> None:
     assert said({"app1": "down", "app2": "", "app3": "down", "app4": "app4: full"}) == "app1, app3: down; app4: full"
+
+
+def test_who_looks_at_the_same_moment_gets_an_answer_of_his_own() -> None:
+    together, pool = threading.Barrier(2), SideBySide(look_within=30.0)
+    found: list[Any] = []
+
+    def look() -> None:
+        found.append(pool.look("observe", {"app1": lambda: together.wait(30)})["app1"])
+
+    other = threading.Thread(target=look)
+    other.start()
+    look()
+    other.join(30)
+    assert sorted(found) == [0, 1]

@@ -25,7 +25,7 @@ import signal
 import subprocess
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +66,13 @@ def shared() -> Iterator[Engine]:
 
 
 class Engine:
-    """`dockerd` in a folder of its own. After `kill` or `stop` it is started again by `start`, as after a reboot."""
+    """`dockerd` in a folder of its own; `prefix`: words before it, to start it in other namespaces. After `kill` or `stop` it is started again by `start`, as after a reboot."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, prefix: Sequence[str] = ()) -> None:
         self.program = shutil.which("dockerd", path=_PATH)
         if self.program is None:
             pytest.skip("dockerd is not installed")
-        self.options = options
+        self.options, self.prefix = options, tuple(prefix)
         self.folder = Path("/tmp", f"{_PREFIX}{secrets.token_hex(4)}")  # short: it holds sockets
         self.folder.mkdir(0o711)
         self.socket = self.folder / "docker.sock"
@@ -94,6 +94,7 @@ class Engine:
             (self.folder / left).unlink(missing_ok=True)
         place = self.folder
         command = [
+            *self.prefix,
             str(self.program),
             *("--data-root", f"{place}/data", "--exec-root", f"{place}/exec", "--pidfile", f"{place}/pid"),
             *("-H", f"unix://{self.socket}", "--bridge", self.bridge),
@@ -170,13 +171,12 @@ class Engine:
             return False
 
     def _add_bridge(self) -> None:
-        for _ in range(5):
-            if Path("/sys/class/net", self.bridge).exists():
-                break
-            _ip("link", "add", self.bridge, "type", "bridge")
-        if f" 10.{self.net}.0.1/24 " not in _ip("-o", "addr", "show", "dev", self.bridge):
-            _ip("addr", "add", f"10.{self.net}.0.1/24", "dev", self.bridge)
-        _ip("link", "set", self.bridge, "up")
+        there = _ip("-o", "link", "show", prefix=self.prefix)
+        if f" {self.bridge}: " not in there:
+            _ip("link", "add", self.bridge, "type", "bridge", prefix=self.prefix)
+        if f" 10.{self.net}.0.1/24 " not in _ip("-o", "addr", "show", "dev", self.bridge, prefix=self.prefix):
+            _ip("addr", "add", f"10.{self.net}.0.1/24", "dev", self.bridge, prefix=self.prefix)
+        _ip("link", "set", self.bridge, "up", prefix=self.prefix)
 
     def last_word(self) -> str:
         """The last line of the daemon's log that says something."""
@@ -375,9 +375,9 @@ def _free_net() -> int:
     return random.choice([number for number in range(64, 250) if f" 10.{number}." not in taken])
 
 
-def _ip(*words: str) -> str:
+def _ip(*words: str, prefix: Sequence[str] = ()) -> str:
     try:
-        ran = subprocess.run(["ip", *words], check=False, capture_output=True, text=True, env={"PATH": _PATH})
+        ran = subprocess.run([*prefix, "ip", *words], check=False, capture_output=True, text=True, env={"PATH": _PATH})
     except FileNotFoundError:
         pytest.skip("ip (iproute2) is not installed")
     if ran.returncode:

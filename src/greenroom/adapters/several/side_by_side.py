@@ -1,7 +1,8 @@
 """The same asked of several machines at once: one that hangs does not hold up the others.
 
-A call that is late goes on, and is not begun a second time while it does: at most one look and one deed of a kind are
-under way on each machine. So there are never more threads than that, and they are daemons: none keeps a process alive.
+A call that is late goes on, and is not begun a second time while it does: no machine is asked anew while a look at it is
+late, and at most one deed of a kind is under way on each. Looks of callers who ask at the same moment go side by side: none
+may have the answer of another, which saw an earlier moment. The threads are daemons: none keeps a process alive.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Pool(Protocol):
     """`kind` and a machine's name (the key in `calls`) together name a call."""
 
     def look(self, kind: str, calls: Calls[T]) -> Answers[T]:
-        """What each gave or raised. A look that an earlier caller gave up is not waited for: it saw another moment."""
+        """What each gave or raised. Where an earlier look is late, none is begun."""
 
     def act(self, kind: str, what: object, calls: Calls[None]) -> Answers[None]:
         """The same for deeds. One under way is waited for if it does the same (`what`), else nothing is begun there."""
@@ -56,14 +57,14 @@ class SideBySide:
     def __init__(self, look_within: float = LOOK_WITHIN, act_within: float = ACT_WITHIN) -> None:
         self._look_within, self._act_within = look_within, act_within
         self._changed = threading.Condition()
-        self._under_way: dict[tuple[str, str], _Call] = {}
-        self._queue: deque[tuple[tuple[str, str], _Call]] = deque()
+        self._under_way: dict[_Call, tuple[str, str]] = {}
+        self._queue: deque[_Call] = deque()
         self._idle = 0
 
     def look(self, kind: str, calls: Calls[T]) -> Answers[T]:
         within = self._look_within
         with self._changed:
-            waited = {name: time.monotonic() - call.begun for name in calls if (call := self._of(kind, name))}
+            waited = {name: seconds for name in calls if (seconds := self._late(kind, name)) > within}
             begun = {name: self._begin((kind, name), run, None) for name, run in calls.items() if name not in waited}
             self._wait(begun, within)
             late = {name: Temporary(f"no answer for {seconds:.0f} s") for name, seconds in waited.items()}
@@ -85,14 +86,20 @@ class SideBySide:
 
     def busy(self, kind: str) -> frozenset[str]:
         with self._changed:
-            return frozenset(name for a_kind, name in self._under_way if a_kind == kind)
+            return frozenset(name for a_kind, name in self._under_way.values() if a_kind == kind)
 
     def _of(self, kind: str, name: str) -> _Call | None:
-        return self._under_way.get((kind, name))
+        return next((call for call, key in self._under_way.items() if key == (kind, name)), None)
+
+    def _late(self, kind: str, name: str) -> float:
+        """Seconds since the oldest call of this kind was begun there that is still under way."""
+        call = self._of(kind, name)
+        return time.monotonic() - call.begun if call is not None else 0.0
 
     def _begin(self, key: tuple[str, str], run: Callable[[], Any], what: object) -> _Call:
-        call = self._under_way[key] = _Call(run, what, time.monotonic())
-        self._queue.append((key, call))
+        call = _Call(run, what, time.monotonic())
+        self._under_way[call] = key
+        self._queue.append(call)
         if self._idle < len(self._queue):
             threading.Thread(target=self._work, name=f"several-{key[0]}-{key[1]}", daemon=True).start()
         else:
@@ -110,11 +117,11 @@ class SideBySide:
                 self._idle -= 1
                 if not self._queue:
                     return
-                key, call = self._queue.popleft()
+                call = self._queue.popleft()
             answer = _result(call.run)
             with self._changed:
                 call.answer, call.done = answer, True
-                del self._under_way[key]
+                del self._under_way[call]
                 self._changed.notify_all()
 
 
