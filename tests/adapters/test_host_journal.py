@@ -78,6 +78,9 @@ def test_each_call_goes_once_to_the_host_and_only_what_is_new_is_fetched(folder:
     assert [entry.seq for entry in book.read(100)] == [101]
     assert book.now() >= lease.since
     assert host.calls == 6
+    host.got = 0
+    assert HostJournal(host, str(folder), create=False).holder() == lease
+    assert host.got < 2_000, "who only asks for the holder fetches no entries"
 
 
 class Deadly(LocalHost):

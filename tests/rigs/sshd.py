@@ -197,12 +197,13 @@ def apart(number: int) -> Iterator[tuple[str, str]]:
 
     `cable(number, "down")` pulls it: no packet comes or goes, and nobody is told.
     """
-    name, address = f"greenroom{number}-{os.getpid()}", f"10.213.{number}.2"
+    net = f"10.{200 + number % 50}.{os.getpid() % 250}"
+    name, address = f"greenroom{number}-{os.getpid()}", f"{net}.2"
     near, far = f"gr{number}-{os.getpid()}"[:15], f"gs{number}-{os.getpid()}"[:15]
     steps = [
         f"netns add {name}",
         f"link add {near} type veth peer name {far} netns {name}",
-        f"addr add 10.213.{number}.1/24 dev {near}",
+        f"addr add {net}.1/24 dev {near}",
         f"link set {near} up",
         f"-n {name} addr add {address}/24 dev {far}",
         f"-n {name} link set {far} up",

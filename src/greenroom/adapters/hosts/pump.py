@@ -8,10 +8,12 @@ import select
 import selectors
 import socket
 import time
+from io import RawIOBase
 
 from greenroom.adapters.hosts.mux import Mux
 
 _PIECE = 65536
+_LINGER = 5.0
 
 
 class Pipes:
@@ -93,7 +95,7 @@ def bring(back: int, to: socket.socket, mux: Mux) -> None:
         while True:
             seen = dict(poll.poll())
             if seen.get(to.fileno(), 0) & (select.POLLHUP | select.POLLERR):
-                return
+                return _linger(stream)
             piece = stream.read(_PIECE)
             if not piece:
                 break
@@ -101,6 +103,13 @@ def bring(back: int, to: socket.socket, mux: Mux) -> None:
         to.shutdown(socket.SHUT_WR)
         poll.unregister(stream)
         poll.poll()  # the other direction goes on until it is closed
+
+
+def _linger(stream: RawIOBase) -> None:
+    """Nobody listens any more; but what was sent before has still to get there, which its end confirms."""
+    end = time.monotonic() + _LINGER
+    while (left := end - time.monotonic()) > 0 and select.select([stream], [], [], left)[0] and stream.read(_PIECE):
+        pass
 
 
 def _send(to: socket.socket, piece: bytes) -> None:

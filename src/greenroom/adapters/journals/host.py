@@ -30,6 +30,8 @@ from greenroom.errors import (
 from greenroom.ports import Host, Lease, Owner, Ran
 
 WITHIN = 10.0
+_NOTHING = 1 << 60
+"""Of the entries: an offset that no journal reaches."""
 SAFE = "The traffic is not affected."
 
 
@@ -73,7 +75,7 @@ class HostJournal:
         self._dead = ""
         self._marks: list[Mark] = []
         named = json.dumps(service)
-        found = self._ask("make", fresh=secrets.token_hex(16), named=named) if create else self._look(0)
+        found = self._ask("make", fresh=secrets.token_hex(16), named=named) if create else self._look(_NOTHING)
         self._id = found.id
         self._marks.append(Mark(0, 0, found.id))
         if service and found.service and service != found.service:
@@ -131,7 +133,7 @@ class HostJournal:
         return Lease(owner, found.epoch, found.now, found.now, why)  # given back, or there was nothing to give back
 
     def holder(self) -> Lease | None:
-        found = self._look(self._marks[-1].offset)
+        found = self._look(_NOTHING)
         lease = found.lease
         if lease is None or lease.expires <= found.now or self._machine.alive(lease.owner) is False:
             return None

@@ -149,6 +149,15 @@ class HostContract:
             assert gone.wait(30)
 
     @pytest.mark.parametrize("kind", ["tcp", "unix"])
+    def test_what_was_sent_before_we_close_arrives(self, bench: HostBench, kind: str) -> None:
+        got = bytearray()
+        with echo(kind, bench.folder(), got=got) as address:
+            with bench.host().connect(address) as link:
+                link.settimeout(30)
+                link.sendall(b"x" * 300_000)
+            until(lambda: len(got) == 300_000)
+
+    @pytest.mark.parametrize("kind", ["tcp", "unix"])
     def test_the_same_is_near_for_other_clients(self, bench: HostBench, kind: str) -> None:
         host = bench.host()
         with echo(kind, bench.folder()) as address:
@@ -178,8 +187,17 @@ def reached(near: Address) -> socket.socket:
 
 
 @contextmanager
-def echo(kind: str, folder: Path, *, at_once: bool = False, gone: threading.Event | None = None) -> Iterator[Address]:
-    """A server that says everything again, and "end" when nothing more comes (`at_once`: without listening)."""
+def echo(
+    kind: str,
+    folder: Path,
+    *,
+    at_once: bool = False,
+    gone: threading.Event | None = None,
+    got: bytearray | None = None,
+) -> Iterator[Address]:
+    """A server that says everything again, and "end" when nothing more comes (`at_once`: without listening). With `got`
+    it says nothing again, and keeps it there.
+    """
     server = socket.socket(socket.AF_UNIX if kind == "unix" else socket.AF_INET)
     server.bind(str(folder / "socket") if kind == "unix" else ("127.0.0.1", 0))
     server.listen(50)
@@ -188,7 +206,10 @@ def echo(kind: str, folder: Path, *, at_once: bool = False, gone: threading.Even
         with link:
             try:
                 while not at_once and (piece := link.recv(65536)):
-                    link.sendall(piece)
+                    if got is not None:
+                        got.extend(piece)
+                    else:
+                        link.sendall(piece)
                 link.sendall(b"end")
                 while gone is not None and link.recv(1):
                     pass
