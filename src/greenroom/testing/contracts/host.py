@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -202,29 +202,13 @@ def echo(
     server.bind(str(folder / "socket") if kind == "unix" else ("127.0.0.1", 0))
     server.listen(50)
 
-    def serve(link: socket.socket) -> None:
-        with link:
-            try:
-                while not at_once and (piece := link.recv(65536)):
-                    if got is not None:
-                        got.extend(piece)
-                    else:
-                        link.sendall(piece)
-                link.sendall(b"end")
-                while gone is not None and link.recv(1):
-                    pass
-            except OSError:
-                pass
-        if gone is not None:
-            gone.set()
-
     def accept() -> None:
         while True:
             try:
                 link, _ = server.accept()
             except OSError:
                 return
-            threading.Thread(target=serve, args=(link,), daemon=True).start()
+            threading.Thread(target=_serve, args=(link, at_once, gone, got), daemon=True).start()
 
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()
@@ -235,3 +219,17 @@ def echo(
         server.shutdown(socket.SHUT_RDWR)
         server.close()
         thread.join(10)
+
+
+def _serve(link: socket.socket, at_once: bool, gone: threading.Event | None, got: bytearray | None) -> None:
+    with link, suppress(OSError):
+        while not at_once and (piece := link.recv(65536)):
+            if got is None:
+                link.sendall(piece)
+            else:
+                got.extend(piece)
+        link.sendall(b"end")
+        while gone is not None and link.recv(1):
+            pass
+    if gone is not None:
+        gone.set()
