@@ -70,17 +70,13 @@ def test_ports_stay_for_ever_unless_a_stranger_takes_one(made: Kit) -> None:
     assert [get(e).split() for e in (first[0], other[0])] == [["blue", "1"], ["green", "2"]]
     environment.remove(BLUE, KEY)
     made.wait(lambda: not environment.observe(BLUE).present, "blue has ended")
-    assert brought(made, made.open(), BLUE, made.spec("2", IDLE, worker=None)).endpoints == first
-
-    environment.remove(BLUE, KEY)
-    made.wait(lambda: not environment.observe(BLUE).present, "blue has ended again")
     with socket.create_server((first[0].host, first[0].port)):
         beside = brought(made, environment, BLUE, made.spec("2", IDLE, worker=None)).endpoints
     assert first[0] not in beside
     assert first[1] in beside
     environment.remove(BLUE, KEY)
-    made.wait(lambda: not environment.observe(BLUE).present, "blue has ended at last")
-    assert brought(made, environment, BLUE, made.spec("1", IDLE, worker=None)).endpoints == beside, "it is remembered"
+    made.wait(lambda: not environment.observe(BLUE).present, "blue has ended again")
+    assert brought(made, made.open(), BLUE, made.spec("1", IDLE, worker=None)).endpoints == beside, "it is remembered"
 
 
 def test_ft_16_foreign_containers_keep_their_names_and_ports(made: Kit) -> None:
@@ -186,10 +182,10 @@ class Dying(LocalHost):
                 os.kill(os.getpid(), signal.SIGKILL)
         return super().read(path, start)
 
-verb, service, state, dies_at, spec = json.load(sys.stdin)
+verb, service, state, dies_at, epoch, spec = json.load(sys.stdin)
 place = Place(service, Path(state).parent / "greenroom.yaml", Path(state), None, None, Dying())
 environment = DockerEnvironment(of_definition(spec[4], {}), place)
-key = ActionKey("r-1", "start", 0, "apply", "blue", 0)
+key = ActionKey("r-1", "start", 0, "apply", "blue", 0, epoch)
 if verb == "apply":
     environment.apply(Colour.BLUE, EnvironmentSpec(*spec[:3], Role(spec[3]), spec[4]), key)
 else:
@@ -198,10 +194,10 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def in_a_process_that_dies(made: Kit, verb: str, spec: EnvironmentSpec, *, dies_at: int) -> None:
+def in_a_process_that_dies(made: Kit, verb: str, spec: EnvironmentSpec, *, dies_at: int = 0, epoch: int = 0) -> None:
     """`dies_at`: when it looks for the n-th time whether it may still act; 0: just after."""
     parts = [spec.release, spec.version, spec.artefact, str(spec.role), spec.definition]
-    order = json.dumps([verb, made.service, str(made.state), dies_at, parts])
+    order = json.dumps([verb, made.service, str(made.state), dies_at, epoch, parts])
     ran = subprocess.run([sys.executable, "-c", CHILD], input=order, text=True, capture_output=True, timeout=60)
     assert ran.returncode == -signal.SIGKILL, ran.stderr
 
@@ -223,7 +219,7 @@ def test_whoever_dies_between_making_and_starting_is_continued_by_the_next(
 def test_ft_11_what_was_told_to_stop_ends_although_who_told_it_was_killed(made: Kit) -> None:
     spec = made.spec("1", IDLE, **ONE)
     brought(made, made.open(), BLUE, spec)
-    in_a_process_that_dies(made, "remove", spec, dies_at=0)
+    in_a_process_that_dies(made, "remove", spec)
     made.wait(lambda: not made.replicas(BLUE), "Docker has ended it")
     assert all(c.attrs["HostConfig"]["RestartPolicy"]["Name"] == "no" for c in made.containers())
     environment = made.open()
@@ -280,6 +276,14 @@ def test_ft_16_what_ends_again_and_again_is_said_with_the_end_of_its_output(made
     made.wait(lambda: (status := environment.observe(BLUE)).failed != "" and not said.append(status.failed), "no hope")
     assert "again and again" in said[0]
     assert ("database is missing" in said[0], "swordfish" in said[0]) == (True, False)
+
+
+def test_ft_16_who_needs_more_memory_than_its_limit_is_told_so(made: Kit) -> None:
+    environment = made.open()
+    command = ["python3", "-I", "-S", "-c", "x = bytearray(200_000_000)"]
+    environment.apply(BLUE, made.spec("1", IDLE, **one(command=command), memory="16MiB"), KEY)
+    made.wait(lambda: "more memory than its 16 MiB" in environment.observe(BLUE).detail, "it is said why")
+    assert not environment.observe(BLUE).ready
 
 
 def test_ft_6_the_engine_s_sudden_death_changes_no_address(made: Kit) -> None:
@@ -415,15 +419,21 @@ def test_parity_sees_what_somebody_changed_at_the_running_container(made: Kit) -
     assert environment.inspect(GREEN)["web"].asked["memory"] == blue.effective["memory"]
 
 
+def _said(environment: DockerEnvironment, text: str, since: float = 0.0) -> float:
+    """When a line with this text was written; 0.0 if none was."""
+    return max((line.at for line in environment.output(BLUE, 500, since) if text in line.text), default=0.0)
+
+
 def test_output_is_there_while_it_runs_and_after_it_was_removed(made: Kit) -> None:
     environment = made.open()
     endpoint = brought(made, environment, BLUE, made.spec("1", IDLE, **ONE)).endpoints[0]
     get(endpoint, "/first")
-    since = environment.output(BLUE, 1)[0].at
+    made.wait(lambda: _said(environment, "/first") > 0, "the first is there")
+    since = _said(environment, "/first")
     get(endpoint, "/second")
+    made.wait(lambda: _said(environment, "/second", since) > since, "the second is there")
     later = environment.output(BLUE, 50, since)
-    assert [line.replica for line in later] == ["web-1"] * len(later)
-    assert any("/second" in line.text for line in later)
+    assert {line.replica for line in later} == {"web-1"}
     assert not any("/first" in line.text for line in later)
     environment.remove(BLUE, KEY)
     made.wait(lambda: not environment.observe(BLUE).present, "it has ended")
@@ -544,28 +554,25 @@ def test_an_upstream_that_is_no_container_is_never_stopped(made: Kit) -> None:
         socket.create_connection(server.getsockname()).close()
 
 
-@pytest.mark.parametrize(
-    ("taken", "says"),
-    [
-        ({"container": "no-such-container"}, "no container no-such-container"),
-        ({"upstream": "nowhere"}, "is no upstream"),
-        ({"container": "{service}-hidden"}, "does not publish a port"),
-        ({"container": "{service}-blue-web-1"}, "belongs to the service"),
-        ({"container": "{service}-ended"}, "does not run"),
-    ],
-)
-def test_what_cannot_be_adopted_is_said_and_left_alone(made: Kit, taken: dict[str, str], says: str) -> None:
-    environment = made.open()
-    client = made.engine.client()
-    hidden = client.containers.run(made.image("1"), name=f"{made.service}-hidden", detach=True)
-    ended = client.containers.create(made.image("1"), name=f"{made.service}-ended")
+def test_what_cannot_be_adopted_is_said_and_left_alone(made: Kit) -> None:
+    environment, client, name = made.open(), made.engine.client(), made.service
+    hidden = client.containers.run(made.image("1"), name=f"{name}-hidden", detach=True)
+    ended = client.containers.create(made.image("1"), name=f"{name}-ended")
+    cases = {
+        "no container no-such-container": {"container": "no-such-container"},
+        "is no upstream": {"upstream": "nowhere"},
+        "does not publish a port": {"container": hidden.name},
+        "belongs to the service": {"container": f"{name}-blue-web-1"},
+        "does not run": {"container": ended.name},
+    }
     try:
         brought(made, environment, BLUE, made.spec("1", IDLE, **ONE))
-        named = {key: value.replace("{service}", made.service) for key, value in taken.items()}
-        with pytest.raises(Permanent, match=says) as error:
-            environment.apply(GREEN, made.adopting(ACTIVE, named, worker=None), KEY)
-        assert error.value.hint
+        for says, taken in cases.items():
+            with pytest.raises(Permanent, match=says) as error:
+                environment.apply(GREEN, made.adopting(ACTIVE, taken, worker=None), KEY)
+            assert error.value.hint
         assert not environment.observe(GREEN).present
+        assert environment.observe(BLUE).ready
     finally:
         hidden.remove(force=True)
         ended.remove()
@@ -598,7 +605,7 @@ def test_ft_51_a_leader_that_slept_after_its_order_makes_nothing(made: Kit) -> N
     thread = threading.Thread(target=act)
     thread.start()
     assert host.asleep.wait(30)
-    made.open().remove(BLUE, replace(KEY, epoch=4))
+    in_a_process_that_dies(made, "remove", spec, epoch=4)
     host.awake.set()
     thread.join()
     assert [type(error) for error in errors] == [Permanent]
