@@ -212,15 +212,15 @@ def test_a_frontend_of_the_peoples_own(tmp_path: Path) -> None:
     port = free_ports(1)[0]
     given = {"listen": [], "url": f"http://127.0.0.1:{port}", "sticky": True}
     with Stage(tmp_path, **given) as stage:
-        text = HaproxyRouter.include_lines(stage.settings, stage.place)
-        lines = text.partition("# 3.")[2].partition("\n")[2]
         main = stage.haproxy.main
         blue, green = stage.backend(BLUE), stage.backend(GREEN)
         with pytest.raises(Permanent, match="no frontend of HAProxy asks"):
             stage.route(blue, green, test=GREEN)
         assert "no frontend" in stage.router().observe().detail
         assert any("router.url: no frontend" in problem for problem in stage.problems())
-        main.write_text(main.read_text() + FRONTEND.format(port=port, lines=lines))
+        lines = HaproxyRouter.prepare(stage.settings, stage.place)
+        given = [line for line in lines[4:] if not line.startswith("#")]
+        main.write_text(main.read_text() + FRONTEND.format(port=port, lines="\n".join(given)))
         stage.haproxy.reload()
         assert stage.problems() == []
         stage.route(blue, green, test=GREEN)
@@ -235,6 +235,29 @@ def test_a_frontend_of_the_peoples_own(tmp_path: Path) -> None:
                 assert traffic.ask(url).text.startswith(colour)
         assert [str(seen) for seen in load.failed] == []
         assert stage.haproxy.worker() == worker
+
+
+def test_ft_31_until_the_first_release_a_frontend_goes_on_as_before(tmp_path: Path) -> None:
+    """What serves today is never without a route, from the lines that people add to the first switch."""
+    port = free_ports(1)[0]
+    with Stage(tmp_path, listen=[], url=f"http://127.0.0.1:{port}", reload="") as stage:
+        today, blue = stage.server(GREEN), stage.backend(BLUE)
+        lines = [line for line in HaproxyRouter.prepare(stage.settings, stage.place)[4:] if not line.startswith("#")]
+        people = FRONTEND.format(port=port, lines="\n".join([*lines, "    default_backend today"]))
+        people += f"backend today\n    mode http\n    timeout server 10s\n    server one 127.0.0.1:{today.port}\n"
+        with stage.haproxy.main.open("a") as main:
+            main.write(people)
+        stage.haproxy.reload()
+        with traffic.Load(f"http://127.0.0.1:{port}") as load:
+            within(lambda: len(load.seen) > 20)
+            before = len(load.seen)
+            assert {seen.by for seen in load.seen[:before]} == {"green"}
+            stage.route(blue)
+            within(lambda: bool(load.seen) and load.seen[-1].by == "blue")
+        assert [str(seen) for seen in load.failed] == []
+        # Down is down: nobody is sent to what was there before.
+        stage.router().remove()
+        assert traffic.ask(f"http://127.0.0.1:{port}").status == 503
 
 
 def test_what_a_client_claims_about_itself_is_replaced(stage: Stage) -> None:

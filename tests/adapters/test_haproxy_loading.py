@@ -97,15 +97,22 @@ def test_without_a_command_to_reload_people_do_it_once(tmp_path: Path) -> None:
 
 def test_prepared_files_are_all_that_has_to_be_loaded(tmp_path: Path) -> None:
     with Stage(tmp_path, reload="") as stage:
-        for path, content in HaproxyRouter.prepared(stage.settings, stage.place).items():
-            Path(path).write_bytes(content)
+        for _ in range(2):
+            assert HaproxyRouter.prepare(stage.settings, stage.place)
         stage.haproxy.reload()
         assert stage.problems() == []
         seen = stage.router().observe()
         assert (seen.running, seen.told, seen.detail) == (False, None, "")
         assert traffic.ask(stage.url).status == 503
         stage.route(stage.backend(BLUE))
+        HaproxyRouter.prepare(stage.settings, stage.place)  # where a release was it changes nothing
+        assert stage.router().observe().settled
         assert traffic.ask(stage.url).text == "blue 1.0"
+
+
+def test_what_cannot_be_prepared_is_said(stage: Stage) -> None:
+    with pytest.raises(Permanent, match="sudo install -d"):
+        HaproxyRouter.prepare(stage.configured(file="/nowhere/at/all/shop.cfg"), stage.place)
 
 
 def test_with_level_operator_shares_move_and_replicas_do_not(stage: Stage) -> None:

@@ -104,12 +104,14 @@ def test_the_shape_is_of_the_settings_alone() -> None:
 
 
 def test_the_lines_for_people() -> None:
-    own = HaproxyRouter.include_lines(HaproxySettings.model_validate(LISTEN), PLACE)
-    assert "level admin" in own
-    assert '-f /etc/haproxy/greenroom"' in own
-    assert "use_backend" not in own
-    people = HaproxyRouter.include_lines(HaproxySettings.model_validate({"url": "https://shop.example"}), PLACE)
-    assert people.rstrip().endswith("use_backend %[var(txn.greenroom_my_shop)]")
+    def lines(**document: Any) -> str:
+        settings = HaproxySettings.model_validate(document)
+        return "\n".join(render.include_lines(settings, Layout.of(settings, PLACE)))
+
+    assert "level admin" in lines(**LISTEN)
+    assert '-f /etc/haproxy/greenroom"' in lines(**LISTEN)
+    assert "use_backend %" not in lines(**LISTEN)
+    assert "use_backend %[var(txn.greenroom_my_shop)] if" in lines(url="https://shop.example")
 
 
 @pytest.mark.parametrize("split", [Split(100, 0), Split(93, 7), Split(0, 100), Split.none()])
@@ -127,7 +129,7 @@ def test_a_route_of_somebody_else_is_none_of_ours(value: str) -> None:
     strange = route.read(layout, value)
     assert strange is not None
     assert strange.split is None
-    assert route.read(layout, route.GONE) is None
+    assert route.read(layout, route.GONE) is route.read(layout, route.DOWN) is None
 
 
 def test_slots_are_kept_and_newcomers_get_free_ones_first() -> None:

@@ -81,12 +81,20 @@ def _process(settings: HaproxySettings, live: Live, line: Line) -> list[str]:
     return []
 
 
+def folder(host: Host, layout: Layout) -> str:
+    """Why our file cannot be written; "" if it can."""
+    where = posixpath.dirname(layout.file)
+    if host.run(["test", "-d", where]).code:
+        way = f"`sudo install -d -o USER {shlex.quote(where)}`, USER runs Greenroom"
+        return f"router.file: there is no folder {where}: {way}"
+    if host.run(["test", "-w", where]).code:
+        return f"router.file: we may not write in {where}: `sudo chown USER {shlex.quote(where)}`, USER runs Greenroom"
+    return ""
+
+
 def _file(host: Host, settings: HaproxySettings, layout: Layout, live: Live) -> list[str]:
-    folder = shlex.quote(posixpath.dirname(layout.file))
-    if host.run(["test", "-d", posixpath.dirname(layout.file)]).code:
-        return [f"router.file: there is no folder {folder}: `sudo install -d -o USER {folder}`, USER runs Greenroom"]
-    if host.run(["test", "-w", posixpath.dirname(layout.file)]).code:
-        return [f"router.file: we may not write in {folder}: `sudo chown USER {folder}`, USER runs Greenroom"]
+    if lack := folder(host, layout):
+        return [lack]
     if live.loaded and not live.mapped:
         return [f"router.url: no frontend of HAProxy asks {layout.map_name}: {runtime.HOW_TO_ASK}"]
     if live.shape == render.shape(settings, layout):
@@ -98,7 +106,8 @@ def _file(host: Host, settings: HaproxySettings, layout: Layout, live: Live) -> 
     if not settings.reload:
         return [
             f"router.reload: HAProxy has not loaded {layout.file} as these settings want it: name the command that "
-            "reloads it, like `sudo -n systemctl reload haproxy`, or prepare and load the file once by hand"
+            "reloads it, like `sudo -n systemctl reload haproxy`; or give `greenroom init --router haproxy`, and reload it "
+            "yourself"
         ]
     if refusal := loading.refusal_of_check(host, settings, live):
         return [f"router: HAProxy's configuration is wrong as it is, so nothing can be loaded: {refusal}"]

@@ -102,7 +102,8 @@ def choosing(settings: HaproxySettings, layout: Layout) -> list[str]:
         ]
     on = f"{{ var({value}),field(1,:) -m str on }}"
     lines += [
-        f"http-request set-var({choice}) str({layout.calm})",
+        # Before the first release it stays unset, and a frontend of people's own goes on as before.
+        f"http-request set-var({choice}) str({layout.calm}) unless {{ var({value}) -m str {GONE} }}",
         f"http-request set-var({choice}) str({layout.users(Colour.BLUE)}) if {on}",
         f"http-request set-var({choice}) str({layout.users(Colour.GREEN)}) "
         f"if {on} {{ var({number}),sub({share}) -m int lt 0 }}",
@@ -114,8 +115,12 @@ def choosing(settings: HaproxySettings, layout: Layout) -> list[str]:
     return lines
 
 
+def using(layout: Layout) -> str:
+    return f"use_backend %[var({layout.choice})] if {{ var({layout.choice}) -m found }}"
+
+
 def _testing(layout: Layout, condition: str = "") -> str:
-    # After `gone`, field 3 is not there: the variable stays what it is, and on the test route's own listener it is unset.
+    # `gone` and `down` have no field 3: the variable stays what it is.
     return f"http-request set-var({layout.choice}) var({layout.inner}route),field(3,:){condition}"
 
 
@@ -125,7 +130,7 @@ def cookie_name(layout: Layout) -> str:
 
 def _frontends(settings: HaproxySettings, layout: Layout) -> list[str]:
     made: list[str] = []
-    use = f"    use_backend %[var({layout.choice})]"
+    use = f"    {using(layout)}"
     if settings.listen:
         lines = [f"    {line}" for line in choosing(settings, layout)]
         made += [*_frontend(settings, layout.frontend, settings.listen), *lines, use]
@@ -248,18 +253,21 @@ def _ms(seconds: float) -> str:
     return f"{max(1, round(seconds * 1000))}ms"
 
 
-def include_lines(settings: HaproxySettings, layout: Layout) -> str:
+def include_lines(settings: HaproxySettings, layout: Layout) -> list[str]:
     """What people add to their own files, with where it goes as comments."""
     folder = layout.file.rpartition("/")[0]
     lines = [
         "# 1. In the `global` section of /etc/haproxy/haproxy.cfg (GROUP: of the user that Greenroom works as):",
         f"    stats socket {settings.socket} mode 660 level admin group GROUP",
-        "",
         "# 2. In /etc/default/haproxy, so that HAProxy loads Greenroom's file after yours; then restart it once:",
         f'    EXTRAOPTS="-S /run/haproxy-master.sock -f {folder}"',
     ]
-    if not settings.listen:
-        choose = [*choosing(settings, layout), f"use_backend %[var({layout.choice})]"]
-        lines += ["", f"# 3. In the frontend that users of {layout.service} reach; the last line may have a condition:"]
-        lines += [f"    {line}" for line in choose]
-    return "\n".join(lines) + "\n"
+    if settings.listen:
+        return lines
+    choose = [*choosing(settings, layout), using(layout)]
+    return [
+        *lines,
+        f"# 3. In the frontend that users of {layout.service} reach, before its own `use_backend` and `default_backend`,",
+        "#    which serve until the first release; the last line may have one more condition, like a host name:",
+        *(f"    {line}" for line in choose if not line.startswith("#")),
+    ]

@@ -13,7 +13,7 @@ from greenroom.adapters.haproxy.layout import ROUTE, Layout
 from greenroom.domain.model import Colour, RoutingSpec, Split
 
 WHOLE = 10_000
-GONE = "gone"
+GONE, DOWN = "gone", "down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ def write(layout: Layout, spec: RoutingSpec, revision: str) -> str:
 
 
 def read(layout: Layout, value: str) -> Route | None:
-    """The inverse; None for `gone`."""
-    if value == GONE:
+    """The inverse; None for `gone` and `down`."""
+    if value in (GONE, DOWN):
         return None
     parts = value.split(":")
     strange = Route(None, None, parts[3] if len(parts) == 4 else "")

@@ -202,10 +202,10 @@ class HaproxyRouter:
         if disk.raw is None and disk.trouble == NOTHING and disk.route is None:
             return
         if disk.route is not None:
-            self._record.change(epoch, Write(self._layout.map_file, route.map_text(route.GONE), 0o644))
+            self._record.change(epoch, Write(self._layout.map_file, route.map_text(route.DOWN), 0o644))
         live, _ = self._look()
         if live and live.route:  # else the file says it when it starts
-            self._take_over(epoch, route.GONE, dict.fromkeys(live.servers, ""))
+            self._take_over(epoch, route.DOWN, dict.fromkeys(live.servers, ""))
         self._record.change(epoch, Gone(self._layout.told))
 
     # asking
@@ -227,7 +227,7 @@ class HaproxyRouter:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     @staticmethod
-    def prepared(settings: HaproxySettings, place: Place) -> Mapping[str, bytes]:
+    def prepared(settings: HaproxySettings, place: Place) -> dict[str, bytes]:
         """The files, by path, that HAProxy can be started with before anything was released."""
         layout = Layout.of(settings, place)
         nobody: render.Slots = {colour: [None] * settings.slots for colour in Colour}
@@ -237,9 +237,18 @@ class HaproxyRouter:
         }
 
     @staticmethod
-    def include_lines(settings: HaproxySettings, place: Place) -> str:
-        """What to add to people's own files, with where as comments."""
-        return render.include_lines(settings, Layout.of(settings, place))
+    def prepare(settings: HaproxySettings, place: Place) -> list[str]:
+        """Write the first files, which change nothing for users; what to add to people's own, and where."""
+        router, layout = HaproxyRouter(settings, place), Layout.of(settings, place)
+        disk = router._record.read()
+        if lack := examine.folder(router._host, layout):
+            raise Permanent(lack)
+        if disk.trouble == NOTHING:
+            files = HaproxyRouter.prepared(settings, place)
+            if disk.route is not None:
+                del files[layout.map_file]
+            router._record.change(router._record.epoch(), *(Write(p, text, 0o644) for p, text in files.items()))
+        return render.include_lines(settings, layout)
 
     def inspect(self, colour: Colour) -> Mapping[str, Facts]:
         """The running HAProxy's own settings of the replicas that users reach."""
