@@ -128,7 +128,7 @@ def through_the_router(stage: Stage, secure: str, quick: bool, result: Result) -
 def proxied(stack: ExitStack, proxy: proxies.Proxy, direct: str) -> str:
     """The address of a proxy that people run, told by Greenroom to lead to the same application."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="greenroom-overhead-")))
-    router = stack.enter_context(proxy(folder))
+    router = stack.enter_context(proxy(folder)).router
     blue = Backend((Endpoint("127.0.0.1", urlsplit(direct).port or 80),), "1")
     proxies.switch(router, Colour.BLUE, {Colour.BLUE: blue, Colour.GREEN: Backend()})
     return router.reach()[0]

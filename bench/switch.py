@@ -267,9 +267,10 @@ def through(name: str, proxy: proxies.Proxy, folder: Path, ports: dict[Colour, i
     """A proxy that people run, told by Greenroom."""
     log = LOGS / f"switch-greenroom-{name.lower()}.csv"
     backends = {colour: Backend((Endpoint("127.0.0.1", port),), "1") for colour, port in ports.items()}
-    with proxy(folder) as router:
+    with proxy(folder) as running:
+        router = running.router
         proxies.switch(router, Colour.BLUE, backends)
-        with Client(router.reach()[0], log).running() as client:
+        with Client(router.reach()[0], log, running.h2_port).running() as client:
             switches = alternate(lambda to: proxies.switch(router, to, backends), count, 0, client, every)
     return measure(f"Greenroom, {name}", switches, log)
 

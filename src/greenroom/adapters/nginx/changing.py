@@ -102,13 +102,14 @@ class Changer:
 
     # the switch
 
-    def switch(self, told: Told, state: str, epoch: int, written: Write) -> None:
-        """One rename, done only while the fence stands. What it leads to is on the disk before."""
+    def switch(self, told: Told, state: str, epoch: int, *changes: Change) -> None:
+        """After these changes, one rename, done only while the fence stands. What it leads to is on the disk before."""
         sync = Command(("sh", "-c", f"sync {STATES} 2>/dev/null || sync"))
-        changes: list[Change] = [written, Folder(f"{STATES}/{state}", 0o755), sync, Link(LIVE, f"{STATES}/{state}")]
+        link = Folder(f"{STATES}/{state}", 0o755), sync, Link(LIVE, f"{STATES}/{state}")
+        later: list[Change] = []
         if told.sequence % _KEPT_STATES == 0:
-            changes.append(Command(("sh", "-c", f"{_SWEEP}; true")))
-        put(self.host, self.folder, epoch, *changes, Gone(REFUSED))
+            later.append(Command(("sh", "-c", f"{_SWEEP}; true")))
+        put(self.host, self.folder, epoch, *changes, *link, *later)
 
 
 def _restore(shelf: Shelf) -> tuple[Change, ...]:

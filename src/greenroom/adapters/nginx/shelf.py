@@ -19,7 +19,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from greenroom.adapters.nginx.render import HTTP, LIVE, LOG, REQUESTS, ROUTE, STATES
+from greenroom.adapters.nginx.render import HTTP, LIVE, LOG, ROUTE, STATES
 from greenroom.adapters.told import Told, Unreadable, digest, loads
 from greenroom.errors import Permanent, Temporary
 from greenroom.ports import Host
@@ -33,7 +33,6 @@ _READ = f"""
 LC_ALL=C; export LC_ALL
 cd "$1" 2>/dev/null || {{ ls -d -- "$1/." >/dev/null; exit 4; }}
 readlink {LIVE} || echo
-stat -c %s {REQUESTS} 2>/dev/null || echo 0
 exec tail -v -c +1 {" ".join(_NAMES)}
 """
 _MARK = re.compile(rb"(?:\A|\n)==> (" + b"|".join(re.escape(name.encode()) for name in _NAMES) + rb") <==\n")
@@ -48,7 +47,6 @@ class Shelf:
     told: Told | None = None
     trouble: str = ""
     link: str = ""
-    logged: int = 0
     files: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
@@ -99,7 +97,7 @@ def read(host: Host, folder: str) -> Shelf:
         raise Permanent(f"{folder}{on} may not be read by us", hint=hint)
     if ran.code == 4:
         return Shelf()
-    link, logged, rest = ran.out.split(b"\n", 2) if ran.out.count(b"\n") >= 2 else (b"", b"0", b"")
+    link, _, rest = ran.out.partition(b"\n")
     pieces = _MARK.split(rest)
     files = {name.decode(): content for name, content in zip(pieces[1::2], pieces[2::2], strict=True)}
     told, trouble = None, ""
@@ -108,8 +106,7 @@ def read(host: Host, folder: str) -> Shelf:
             told = loads(files[TOLD], f"{folder}/{TOLD}")
         except Unreadable as error:
             trouble = str(error)
-    size = int(logged) if logged.strip().isdigit() else 0
-    return Shelf(True, told, trouble, link.decode(errors="replace").strip(), size, files)
+    return Shelf(True, told, trouble, link.decode(errors="replace").strip(), files)
 
 
 def make(host: Host, folder: str) -> None:

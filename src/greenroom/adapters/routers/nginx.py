@@ -135,7 +135,8 @@ class NginxRouter:
         told = self._compose(spec, key, shelf, last, final)
         written = Write(TOLD, dumps(told))
         self._changer.become(self._topology(first, token), shelf, token, key.epoch, [written])
-        self._changer.switch(told, State.of(spec, told.revision).name, key.epoch, written)
+        settled = [Gone(REFUSED)] if shelf.refused else []
+        self._changer.switch(told, State.of(spec, told.revision).name, key.epoch, written, *settled)
         if final != first:
             self._changer.become(last, read(self._host, self._folder), token, key.epoch, [written])
 
