@@ -441,6 +441,9 @@ def test_output_is_there_while_it_runs_and_after_it_was_removed(made: Kit) -> No
     assert any("/first" in line.text for line in kept)
     assert (kept[-1].text, len(environment.output(BLUE, 1))) == ("ended", 1)
     assert kept[0].at <= kept[-1].at
+    environment.apply(BLUE, made.spec("broken", IDLE, **one(health={})), KEY)
+    made.wait(lambda: environment.observe(BLUE).failed != "", "the next one cannot start")
+    assert environment.output(BLUE, 500) == [], "what the first wrote says nothing of the second"
 
 
 # --- before anything is touched

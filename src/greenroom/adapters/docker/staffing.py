@@ -84,8 +84,10 @@ class Staffing:
             self._finish(colour, container)
 
     def _finish(self, colour: Colour, container: Container) -> None:
-        """The end of its output is kept, the container is not."""
-        if not container.unstarted:
+        """The end of its output is kept, the container is not. What another release wrote is nobody's answer any more."""
+        record = self.ledger.record(colour)
+        meant = record is not None and record.spec.release == container.label("release")
+        if meant and not container.unstarted:
             with contextlib.suppress(Temporary):  # a full disk keeps nothing from ending
                 written = end_of(self.crew.written(container, KEPT, stamped=True))
                 folder = f"output/{colour}"

@@ -237,10 +237,11 @@ class DockerEnvironment:
             )
 
     def _outdated(self, colour: Colour, before: Record | None, spec: EnvironmentSpec) -> list[Change]:
-        """The secrets of the release before; a container that still ends keeps the files that it has mounted."""
-        if before is None or before.spec.release == spec.release:
+        """Output and secrets of the release before; a container that still ends keeps the files that it has mounted."""
+        if before is not None and before.spec.release == spec.release:
             return []
-        return [Gone(self.ledger.secrets_folder(colour, before.spec.release))]
+        output = Gone(f"output/{colour}")
+        return [output, Gone(self.ledger.secrets_folder(colour, before.spec.release))] if before else [output]
 
     def _forget(self, colour: Colour, key: ActionKey) -> None:
         """Nothing is left of what was removed, nor of its secrets."""
