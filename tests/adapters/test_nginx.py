@@ -71,10 +71,12 @@ def test_the_lines_change_nothing_until_the_first_release(tmp_path: Path) -> Non
         assert traffic.ask(rig.url).text == "blue 1.0"
         seen = rig.router().observe()
         assert (seen.told, seen.running, seen.detail) == (None, False, "")
+        rig.route(with_today.backend, rig.backend(GREEN), split=Split.none(), test=GREEN)
+        assert traffic.ask(rig.url).text == "blue 1.0"
         rig.route(with_today.backend, rig.backend(GREEN), to=GREEN)
-        assert traffic.ask(rig.url).text == "green 2.0"
+        assert traffic.ask(rig.url).text == "green 3.0"
         prepare(rig.settings, rig.place)
-        assert traffic.ask(rig.url).text == "green 2.0"
+        assert traffic.ask(rig.url).text == "green 3.0"
         rig.router().remove()
         rig.until(lambda seen: not seen.running)
         answer = traffic.ask(rig.url)

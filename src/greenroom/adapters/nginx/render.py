@@ -154,14 +154,17 @@ class _Page:
         text = "# Where it goes: as the link says, which is looked at once for each request, when it is sent on.\n"
         shares = [("000", "blue"), ("100", "green"), (rf"(?<{self._share}>0\d\d)", f"{v}_picked")]
         users = [(_state(share, "[a-z]+"), to) for share, to in shares]
-        text += table("$realpath_root", f"{v}_users", ("default", "nobody"), *users, (f"~/{STATES}/{OFF}$", off))
+        # Nobody has been sent anywhere yet while the first release is being tested, either.
+        users += [(f"~/{STATES}/{OFF}$", off), (_state("none", "[a-z]+"), off)]
+        text += table("$realpath_root", f"{v}_users", ("default", "nobody"), *users)
         tests = [(_state("[a-z0-9]+", colour), str(colour)) for colour in Colour]
         text += table("$realpath_root", f"{v}_test", ("default", "nobody"), *tests)
         kinds = [("default", f"{v}_users"), ("test", f"{v}_test"), ("lost", "nobody")]
         text += table(f"{v}_asks", f"{v}_to", *kinds)
         text += "# Whether nobody is there for it: asked before it is let in, which may be long before it is sent on.\n"
         let_in = [(_state(r"\d+", "[a-z]+", "users"), ""), (_state("[a-z0-9]+", "(?:blue|green)", "test"), "")]
-        let_in += [(f"~^users .*/{STATES}/{OFF}$", "")] if self._s.before else []
+        if self._s.before:
+            let_in += [(f"~^users .*/{STATES}/{OFF}$", ""), (_state("none", "[a-z]+", "users"), "")]
         rows = [("default", "1"), *let_in, ("~^lost ", "")]
         return text + table(f"{v}_asks $realpath_root", f"{v}_nobody", *rows, options="volatile")
 
