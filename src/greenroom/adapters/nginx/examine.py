@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from typing import Any
 
 from greenroom.adapters.hosts.fenced import Change, Folder, Link, Write, put
@@ -19,6 +20,7 @@ from greenroom.domain.model import Colour
 from greenroom.errors import PortError
 from greenroom.ports import Host, Place, Ran
 
+_LOGGED_WITHIN = 1.0
 _MAY_SIGNAL = 's=$(cat "/proc/$1/stat"); s=${s##*) }; set -- $s; kill -0 "$2"'
 """To a worker's master."""
 
@@ -167,12 +169,17 @@ def hazards(settings: Any, place: Place) -> list[str]:
 
 
 def _counts_lost(settings: NginxSettings, place: Place, host: Host, token: str) -> bool:
-    """Lose a request on purpose, one of nobody, and see whether it stands in the log."""
+    """Lose a request on purpose, one of nobody, and see whether it stands in the log: nginx writes after it answered."""
     log = f"{settings.place(place.service)}/{REQUESTS}"
     try:
         before = len(host.read(log) or b"")
         if not isinstance(ask(host, settings.entrance, token + LOST), Answer):
             return True
-        return lost_are_counted((host.read(log, before) or b"").split(b"\n"))
+        deadline = time.monotonic() + _LOGGED_WITHIN
+        while not lost_are_counted((host.read(log, before) or b"").split(b"\n")):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
     except PortError:
         return True

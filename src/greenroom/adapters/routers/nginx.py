@@ -46,6 +46,8 @@ class NginxRouter:
 
     problems = staticmethod(examine.problems)
     hazards = staticmethod(examine.hazards)
+    prepare = staticmethod(examine.prepare)
+    include_lines = staticmethod(examine.include_lines)
 
     @staticmethod
     def prepare(settings: NginxSettings, place: Place) -> list[str]:
@@ -127,7 +129,7 @@ class NginxRouter:
     def apply(self, spec: RoutingSpec, key: ActionKey) -> None:
         refuse_nonsense(spec)
         shelf = read(self._host, self._folder)
-        if not shelf.there:
+        if shelf.told is None:
             make(self._host, self._folder)
         token = shelf.token or secrets.token_hex(16)
         final, first = _wanted(spec, shelf)
