@@ -88,6 +88,7 @@ def test_the_commands_of_ssh_leave_nothing_to_chance() -> None:
     )
     outer = words(settings, "/tmp/x%y/m", ["ssh", "-F", "none"])
     seen = _understood([*outer[:1], "-G", *outer[1:]])
+    assert seen["connecttimeout"] == "9"
     assert seen["controlpath"] == "/tmp/x%y/m"
     assert seen["hostname"] == "10.0.0.5"
     assert seen["port"] == "2222"

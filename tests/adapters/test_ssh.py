@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from greenroom.adapters.hosts import folders
 from greenroom.adapters.hosts.fenced import Write, put
 from greenroom.adapters.hosts.ssh import SshHost
 from greenroom.adapters.journals.host import HostJournal
@@ -373,6 +375,22 @@ def test_its_sockets_are_private_and_go_with_it(host: SshHost, tmp_path: Path) -
     host.close()
     assert not folder.exists()
     assert host.run(["echo", "again"]).out == b"again\n"
+
+
+def test_sockets_of_a_process_that_was_killed_go_with_the_next_one() -> None:
+    ended = Path(tempfile.mkdtemp(prefix=f"greenroom-ssh-{os.geteuid()}-", dir="/tmp"))
+    (ended / "held").touch()
+    (ended / "m").touch()
+    os.utime(ended, (0, 0))
+    held, remove = folders.make()
+    os.utime(held, (0, 0))
+    other, remove_other = folders.make()
+    assert not ended.exists()
+    assert Path(held).exists()
+    remove()
+    remove_other()
+    assert not Path(held).exists()
+    assert not Path(other).exists()
 
 
 def test_ft_16_a_full_disk_on_the_host_is_called_so(keys: Path, tmp_path: Path) -> None:

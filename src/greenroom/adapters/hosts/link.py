@@ -19,10 +19,10 @@ from greenroom.adapters.hosts.complaints import telling, translate
 from greenroom.adapters.hosts.settings import HostSettings, target
 from greenroom.errors import Permanent, Temporary
 
-WITHIN = 10.0
-"""Seconds for all of it: name, connection, keys."""
-_CONNECT, _ALIVE, _MISSED = 5, 2, 2
-"""Seconds to connect; seconds of silence after which it is asked for a sign of life; unanswered ones that are its end."""
+CONNECT, THROUGH, KEYS = 6, 9, 3
+"""Seconds for connection and greeting; the same through a jump host; and what is left for the keys then."""
+_ALIVE, _MISSED = 2, 2
+"""Seconds of silence after which it is asked for a sign of life; unanswered ones that are its end."""
 
 _ALWAYS = {
     "BatchMode": "yes",
@@ -36,7 +36,7 @@ _ALWAYS = {
     "PermitLocalCommand": "no",
     "ClearAllForwardings": "yes",
     "Tunnel": "no",
-    "ConnectTimeout": str(_CONNECT),
+    "ConnectTimeout": str(CONNECT),
     "ConnectionAttempts": "1",
     "ServerAliveInterval": str(_ALIVE),
     "ServerAliveCountMax": str(_MISSED),
@@ -62,6 +62,7 @@ def words(settings: HostSettings, control: str, program: Sequence[str] = ("ssh",
         # Not ssh's own -J: none of these options would hold for the jump host.
         through = shlex.join([*program, "-T", *_options(settings, _ALWAYS | _ROUTE)]).replace("%", "%%")
         jump = target(settings.jump)
+        own = ["-o", f"ConnectTimeout={THROUGH}", *own]  # of two values the first counts
         own += ["-o", f"ProxyCommand={through} -W [%h]:%p {shlex.join(jump.options())}"]
     return [*program, "-T", *own, *target(settings.ssh).options()]
 
@@ -153,14 +154,15 @@ class Link:
                     self._heard.notify_all()
 
     def _await(self, mark: bytes) -> None:
-        end, seen = time.monotonic() + WITHIN, b""
+        within = KEYS + (CONNECT if self._settings.jump is None else THROUGH)
+        end, seen = time.monotonic() + within, b""
         assert self._process.stdout is not None
         handle = self._process.stdout.fileno()
         with selectors.DefaultSelector() as ready:
             ready.register(handle, selectors.EVENT_READ)
             while mark + b"\n" not in seen:
                 if not ready.select(max(0.0, end - time.monotonic())):
-                    raise Temporary(f"{self._where} did not let us in within {WITHIN:g} s")
+                    raise Temporary(f"{self._where} did not let us in within {within} s")
                 if not (piece := os.read(handle, 65536)):
                     raise self._complaint(seen)
                 seen += piece

@@ -7,9 +7,7 @@ import math
 import os
 import select
 import shlex
-import shutil
 import socket
-import tempfile
 import threading
 import time
 import weakref
@@ -17,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from greenroom.adapters.hosts import pump
+from greenroom.adapters.hosts import folders, pump
 from greenroom.adapters.hosts.link import Link
 from greenroom.adapters.hosts.mux import Gone, Mux, Refused
 from greenroom.adapters.hosts.settings import HostSettings, target
@@ -232,8 +230,8 @@ class SshHost:
             if path is not None and not path.is_file():
                 raise Permanent(f"{self._where}: there is no {path}", hint=f"correct `{what}:`, or make the file")
         if not self._folder:
-            self._folder = tempfile.mkdtemp(prefix=f"greenroom-{os.geteuid()}-ssh-", dir="/tmp")  # short, ours alone
-            self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            self._folder, remove = folders.make()
+            self._remove = weakref.finalize(self, remove)
         control = f"{self._folder}/m"
         Path(control).unlink(missing_ok=True)
         link = Link(self._where, self._settings, control, self._program)

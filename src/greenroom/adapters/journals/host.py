@@ -29,7 +29,7 @@ from greenroom.errors import (
 )
 from greenroom.ports import Host, Lease, Owner, Ran
 
-WITHIN = 10.0
+WITHIN = 8.0
 _NOTHING = 1 << 60
 """Of the entries: an offset that no journal reaches."""
 SAFE = "The traffic is not affected."
