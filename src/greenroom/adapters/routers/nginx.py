@@ -46,8 +46,6 @@ class NginxRouter:
 
     problems = staticmethod(examine.problems)
     hazards = staticmethod(examine.hazards)
-    prepare = staticmethod(examine.prepare)
-    include_lines = staticmethod(examine.include_lines)
 
     @staticmethod
     def prepare(settings: NginxSettings, place: Place) -> list[str]:
