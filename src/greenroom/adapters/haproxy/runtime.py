@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from greenroom.adapters.haproxy.layout import ROUTE, Layout
 from greenroom.adapters.haproxy.slots import Servers
 from greenroom.domain.model import Colour
-from greenroom.errors import Permanent, PortError, Temporary
+from greenroom.errors import Permanent, Temporary
 from greenroom.ports import Host
 
 _TIMEOUT = 3.0
@@ -33,7 +33,10 @@ HOW_TO_ASK = (
 
 
 class Silent(Exception):
-    """Nobody answers at the socket: HAProxy does not run, or hangs. `kind`: the name of the system's error."""
+    """Nobody answers at the socket: HAProxy does not run, or hangs. `kind`: the name of the system's error.
+
+    A machine that cannot be reached is something else: a `PortError` of its host.
+    """
 
     def __init__(self, text: str, kind: str = "") -> None:
         super().__init__(text)
@@ -55,8 +58,6 @@ class Line:
         try:
             with contextlib.closing(self._host.connect(self.path, _TIMEOUT)) as link:
                 return _talk(link, line)
-        except PortError as error:
-            raise Silent(error.message) from error
         except OSError as error:
             raise Silent(f"{self.path}: {error.strerror or error}", type(error).__name__) from error
 
