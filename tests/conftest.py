@@ -71,7 +71,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def _sweep_sockets() -> None:
     """Supervisors that a test killed leave their socket's folder in /tmp; those that nobody answers go."""
-    for path in Path("/tmp").glob(f"greenroom-{os.geteuid()}-*/*"):
+    ours = (path for path in Path("/tmp").glob(f"greenroom-{os.geteuid()}-*/*") if "-ssh-" not in path.parent.name)
+    for path in ours:
         with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
             try:
                 probe.connect(str(path))

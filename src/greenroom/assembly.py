@@ -123,8 +123,27 @@ def prepare(loaded: Loaded, premises: Premises) -> Mapping[str, list[str]]:
 
 
 def problems(loaded: Loaded, premises: Premises) -> list[str]:
-    """What is wrong with the file's parts where they are to work."""
-    return _examined(loaded, premises, "problems")
+    """What is wrong with the hosts, else with the file's parts where they are to work."""
+    return _unfit(loaded, premises) or _examined(loaded, premises, "problems")
+
+
+def _unfit(loaded: Loaded, premises: Premises) -> list[str]:
+    """Hosts that cannot be reached, or lack what Greenroom needs there."""
+    from greenroom.adapters.hosts.examine import problems as lacking
+
+    def told(name: str) -> list[str]:
+        return [f"hosts.{name}: {text}" for text in lacking(premises.host(name), premises.state_on(name))]
+
+    found = _side_by_side({name: partial(told, name) for name in loaded.sections.ground.hosts})
+    return _placed(loaded, [problem for texts in found.values() for problem in texts])
+
+
+def _placed(loaded: Loaded, problems: list[str]) -> list[str]:
+    """With file and line, each once."""
+    from greenroom.config.source import placed, read
+
+    source = read(loaded.path) if problems else None
+    return list(dict.fromkeys(placed(source, problem) for problem in problems)) if source else []
 
 
 def hazards(loaded: Loaded, premises: Premises) -> list[str]:
@@ -133,8 +152,6 @@ def hazards(loaded: Loaded, premises: Premises) -> list[str]:
 
 
 def _examined(loaded: Loaded, premises: Premises, what: str) -> list[str]:
-    from greenroom.config.source import placed, read
-
     sections = loaded.sections
     calls: dict[str, Callable[[], list[str]]] = {}
     for kind, section, names in (
@@ -145,9 +162,7 @@ def _examined(loaded: Loaded, premises: Premises, what: str) -> list[str]:
         if examine is not None:
             for name, place in _places(sections, premises, names, environment=kind == "environment").items():
                 calls[f"{kind}/{name}"] = partial(_told, kind, name, partial(examine, section.settings, place))
-    found = [problem for told in _side_by_side(calls).values() for problem in told]
-    source = read(loaded.path) if found else None
-    return list(dict.fromkeys(placed(source, problem) for problem in found)) if source else []
+    return _placed(loaded, [problem for told in _side_by_side(calls).values() for problem in told])
 
 
 def _told(kind: str, name: str, examine: Callable[[], list[str]]) -> list[str]:

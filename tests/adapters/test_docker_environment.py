@@ -543,6 +543,23 @@ def test_an_adopted_container_gives_its_colour_to_a_release(made: Kit, theirs: A
     assert theirs.status == "exited"
 
 
+def test_a_container_whose_adoption_came_to_nothing_is_left_as_it_was(made: Kit, theirs: Any) -> None:
+    """It serves users by a way that is not ours."""
+    environment = made.open()
+    spec = made.adopting(IDLE, {"container": theirs.name}, worker=None)
+    brought(made, environment, BLUE, spec)
+    theirs.reload()
+    before = theirs.attrs["State"]["StartedAt"], theirs.attrs["HostConfig"]["RestartPolicy"]
+    environment.remove(BLUE, KEY)
+    left = environment.observe(BLUE)
+    assert (left.present, left.members) == (False, ())
+    assert "was left as it was" in left.detail
+    brought(made, environment, BLUE, made.spec("2", IDLE, **ONE))
+    theirs.reload()
+    assert theirs.status == "running"
+    assert (theirs.attrs["State"]["StartedAt"], theirs.attrs["HostConfig"]["RestartPolicy"]) == before
+
+
 def test_an_upstream_that_is_no_container_is_never_stopped(made: Kit) -> None:
     environment = made.open()
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -66,7 +66,10 @@ def shared() -> Iterator[Engine]:
 
 
 class Engine:
-    """`dockerd` in a folder of its own; `prefix`: words before it, to start it in other namespaces. After `kill` or `stop` it is started again by `start`, as after a reboot."""
+    """`dockerd` in a folder of its own; `prefix`: words before it, to start it in other namespaces.
+
+    After `kill` or `stop` it is started again by `start`, as after a reboot.
+    """
 
     def __init__(self, *options: str, prefix: Sequence[str] = ()) -> None:
         self.program = shutil.which("dockerd", path=_PATH)

@@ -91,8 +91,8 @@ release:
 """
 
 _GITHUB_HOSTS = """\
-# Releases {service} when a version is tagged. Record, lock and traffic are on the hosts of greenroom.yaml, not on this runner:
-# if this job is cancelled the traffic flows on, and the next job goes on with the release.
+# Releases {service} when a version is tagged. Record, lock and traffic are on the hosts of greenroom.yaml, not on this
+# runner: if this job is cancelled the traffic flows on, and the next job goes on with the release.
 name: release
 on:
   push:
@@ -115,14 +115,14 @@ jobs:
           printf '%s\\n' "$SSH_KEY" | ssh-add -
           {deploy}
         env:
-          KNOWN_HOSTS: ${{{{ secrets.KNOWN_HOSTS }}}}      # the hosts' keys: `ssh-keyscan HOST`, compared with what the hosts show
+          KNOWN_HOSTS: ${{{{ secrets.KNOWN_HOSTS }}}}      # the hosts' keys, as the hosts themselves show them
           SSH_KEY: ${{{{ secrets.SSH_KEY }}}}
           VERSION: ${{{{ github.ref_name }}}}
 """
 
 _GITLAB_HOSTS = """\
-# Releases {service} when a version is tagged. Record, lock and traffic are on the hosts of greenroom.yaml, not on this runner:
-# if this job is cancelled the traffic flows on, and the next job goes on with the release.
+# Releases {service} when a version is tagged. Record, lock and traffic are on the hosts of greenroom.yaml, not on this
+# runner: if this job is cancelled the traffic flows on, and the next job goes on with the release.
 release:
   stage: deploy
   image: python:3.12

@@ -1,7 +1,8 @@
 """What ran before Greenroom came, taken over as it is: a container of somebody else's, or only an address.
 
-Nothing of it is made, renamed or deleted. A container is started again if it has died, and stopped when its time is over;
-an upstream that is no container is only left.
+Nothing of it is made, renamed or deleted. A container is started again if it has died, and stopped when its time is over:
+once it has been the active one here. Where the adoption came to nothing it is left as it was, for it serves somebody's
+users by a way that we do not know; so is an upstream that is no container.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from greenroom.adapters.docker.crew import Crew
 from greenroom.adapters.docker.health import Inspection, Patient
 from greenroom.adapters.docker.records import Ledger, Record
 from greenroom.adapters.docker.settings import DockerProcess, DockerSettings
-from greenroom.domain.model import Colour, Endpoint, EnvironmentSpec, EnvironmentStatus
+from greenroom.domain.model import Colour, Endpoint, EnvironmentSpec, EnvironmentStatus, Role
 from greenroom.errors import Permanent, Temporary
 from greenroom.ports import ActionKey, Place
 
@@ -35,6 +36,8 @@ class Adoption:
         if record.removing and "upstream" in adopted:
             left = f"the upstream {adopted['upstream']} was left running: Greenroom did not start it"
             return EnvironmentStatus(colour, detail=left)
+        if record.removing and not adopted.get("served"):
+            return EnvironmentStatus(colour, detail=f"the container {adopted['name']} was left as it was")
         if record.removing:
             alive = container is not None and container.running
             text = f"stopping: {adopted['name']}"
@@ -78,6 +81,7 @@ class Adoption:
             inside, _ = published(container, 0, self.place, usual)
             policy = container.raw["HostConfig"].get("RestartPolicy") or {}
             known = {"id": container.id, "name": asked["container"], "port": inside, "policy": policy}
+        known = {**known, "served": known.get("served", False) or spec.role is Role.ACTIVE}
         self.ledger.write(colour, Record(spec, adopted=known), key.epoch)
         self._raise(container, known["policy"])
 
@@ -90,9 +94,9 @@ class Adoption:
                 engine.api.start(container.id)
 
     def remove(self, colour: Colour, record: Record, key: ActionKey) -> None:
-        """Stopped, never deleted; and not started by a reboot."""
+        """Stopped, never deleted; and not started by a reboot. Only forgotten, where it was never active here."""
         self.ledger.write(colour, replace(record, removing=True), key.epoch)
-        container = self.container(record)
+        container = self.container(record) if record.adopted.get("served") else None
         if container is not None and container.running:
             self.crew.hold(container)
             timeout = container.raw["Config"].get("StopTimeout")

@@ -222,9 +222,9 @@ class DockerEnvironment:
             yield
 
     def _left(self, colour: Colour, before: Record, key: ActionKey) -> bool:
-        """What was adopted there has ended (or is none of our business)."""
+        """What was adopted there has ended, or is none of our business: it never was active here."""
         container = self._adoption.container(before)
-        if container is None or not container.running:
+        if container is None or not container.running or not before.adopted.get("served"):
             return True
         self._adoption.remove(colour, before, key)
         return False

@@ -88,8 +88,8 @@ def _running(settings: NginxSettings, place: Place, host: Host, shelf: Shelf, du
     # A server that Greenroom writes includes the route by itself.
     missing = [name for name in (HTTP, ROUTE) if not includes(dump, f"{inside}/{name}")]
     if missing:
-        add = "; ".join(include_lines(settings, place))
-        return [f"nginx does not include {' and '.join(f'{inside}/{name}' for name in missing)}: {add}"]
+        lacking = " and ".join(f"{inside}/{name}" for name in missing)
+        return [f"nginx does not include {lacking}: `greenroom init --router nginx` says what to add, and where"]
     seen = look(host, settings.entrance, place.service, shelf.token)
     if isinstance(seen, Seen) and seen.path and not settings.container and not settings.reload:
         return _signals(settings, host, seen)
