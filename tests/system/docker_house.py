@@ -28,6 +28,7 @@ service: shop
 environment:
   type: docker
   socket: {socket}
+  publish: {publish}
   image: shop:{{version}}
   processes:
     web:
@@ -71,8 +72,8 @@ class DockerHouse(House):
     def __init__(self, folder: Path, engine: Engine, url: str, router: Mapping[str, Any], **times: str) -> None:
         self.docker, self.router = engine, {"drain": "5s", **router}
         self.worker = WORKER
-        folder.chmod(0o755)
-        super().__init__(folder, **{"worker_within": "20s", **times})
+        folder.mkdir(exist_ok=True)
+        super().__init__(folder, **{"worker_within": "20s", "publish": "127.0.0.1", **times})
         self.url = url
         if not engine.client().images.list(BASE):
             engine.image(BASE, base=PYTHON, files=sqlite())
@@ -91,6 +92,12 @@ class DockerHouse(House):
         files = {"app/shop.py": text.replace(here, everywhere).encode()}
         self.docker.image(f"shop:{version}", base=BASE, files=files)
         return version
+
+    def live(self) -> str:
+        """The version, by the journal."""
+        active = self.service().active
+        assert active is not None
+        return active.version
 
     # --- the witness
 

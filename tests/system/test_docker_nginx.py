@@ -32,11 +32,6 @@ class Behind(DockerHouse):
         router = {"type": "nginx", **settings, "command": " ".join(nginx.command)}
         super().__init__(folder, engine, nginx.url, router, **times)
 
-    def live(self) -> str:
-        active = self.service().active
-        assert active is not None
-        return active.version
-
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
