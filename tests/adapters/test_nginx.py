@@ -438,7 +438,7 @@ def test_bad_input_is_named_with_the_way_out(tmp_path: Path) -> None:
         with closing(socket.create_server(("127.0.0.1", 0))) as nobody:
             there = rig.configured(address=f"127.0.0.1:{nobody.getsockname()[1]}")
             assert rig.router().problems(there, rig.place) == [not_included]
-        assert f"include {rig.inside}/route.conf;" in not_included
+        assert f"nginx does not include {rig.inside}/route.conf: `greenroom init --router nginx`" in not_included
         conf = rig.conf.read_text()
         server = f"server {{ listen 127.0.0.1:{rig.port}; location / {{ include {rig.inside}/route.conf; }} }}"
         rig.conf.write_text(conf.replace("  \n}", f"  {server}\n}}"))

@@ -18,7 +18,7 @@ import pytest
 
 from tests.rigs.machines import Machines, machines
 
-pytestmark = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("hosts"), pytest.mark.timeout(300)]
 
 PATIENCE = 90.0
 FILE = """\
@@ -187,7 +187,7 @@ def test_ft_13_a_runner_that_is_killed_takes_neither_lock_nor_release_with_it(
 ) -> None:
     with Users(made) as users:
         runner = Runner(tmp_path / "killed", made)
-        runner.gate.write_text("sleep 600\n")
+        runner.gate.write_text("sleep 120\n")
         process = runner.start("deploy", "4")
         until(lambda: (s := released.status()["release"]) and s["stage"] == "checks", "its checks are asked", 1.0)
         process.send_signal(signal.SIGKILL)
