@@ -40,8 +40,8 @@ environment:
       command: [{worker}]
       runs: active
       health: {{timeout: {worker_within}}}
-  env: {{SHOP_DATA: /work/data, WORK: /work}}
-  volumes: [{{source: {folder}, target: /work, shared: true}}]
+  env: {{SHOP_DATA: /kit/data, WORK: /kit}}
+  volumes: [{{source: {folder}, target: /kit, shared: true}}]
 router: {router}
 checks:
   - {{type: command, name: look, run: "{check}"}}
