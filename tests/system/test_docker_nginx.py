@@ -15,7 +15,7 @@ from tests.rigs import docker
 from tests.rigs.docker import Engine
 from tests.rigs.nginx import Rig
 from tests.system.docker_house import WORKER, DockerHouse, lived_in
-from tests.system.house import lost
+from tests.system.house import USUAL, lost
 from tests.system.test_kill import FORWARD
 
 pytestmark = pytest.mark.xdist_group("docker")
@@ -48,6 +48,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
         yield made
 
 
+@pytest.fixture(autouse=True)
+def as_usual(home: Behind) -> None:
+    """Whatever the test before has left: the file is as it was, and so is the shop."""
+    home.worker = WORKER
+    repair_release(home.shop)
+    home.write(**USUAL, worker_within="20s")
+
+
 def test_a_release_and_the_way_back(home: Behind) -> None:
     before, began, reloads = home.live(), time.monotonic(), home.nginx.reloads()
     version = home.deployed()
@@ -64,12 +72,8 @@ def test_a_bad_candidate_goes_back_by_itself(home: Behind) -> None:
     before, began = home.live(), time.monotonic()
     break_release(home.shop, visitors=20)
     home.write(bake="30s")
-    try:
-        version = home.version()
-        done = home.run("deploy", version).expect(3)
-    finally:
-        repair_release(home.shop)
-        home.write(bake="1s")
+    version = home.version()
+    done = home.run("deploy", version).expect(3)
     assert "error rate" in done.out
     home.serves(before)
     home.until_live(before)
@@ -110,7 +114,6 @@ def test_killed_in_rolling_back(home: Behind) -> None:
     home.until_phase(version, Phase.ROLLED_BACK)
     home.until_live(before)
     home.serves(before)
-    home.write(boot="", check="true", shift="100%", bake="1s")
     assert not lost(home.faults(began), began)
 
 
@@ -156,7 +159,8 @@ def test_ft_8_after_the_first_new_answer_there_is_no_old_one(home: Behind) -> No
     asked = [r for r in home.asked() if r.at > began]
     first = min(r.answered for r in asked if r.version == version)
     assert {r.version for r in asked if r.answered < first} == {before}
-    assert {r.version for r in asked if r.at > first} == {version}
+    late = [r for r in asked if r.at > first and r.version != version]
+    assert not late, f"after {first}: {late}\n{_states(home)[-5:]}\n{home.run('show').out}"
     assert not lost(home.faults(began), began)
 
 
@@ -164,12 +168,8 @@ def test_ft_10_the_worker_fails_and_the_web_stays_with_the_old_version(home: Beh
     before, began = home.live(), time.monotonic()
     home.worker = "sh, -c, 'echo no queue; exit 3'"
     home.write(worker_within="5s")
-    try:
-        version = home.version()
-        done = home.run("deploy", version).expect(3, 4)
-    finally:
-        home.worker = WORKER
-        home.write(worker_within="20s")
+    version = home.version()
+    done = home.run("deploy", version).expect(3, 4)
     assert "worker" in done.out
     home.serves(before)
     home.until_live(before)
