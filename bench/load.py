@@ -58,6 +58,9 @@ class Speech(Protocol):
 
     def hello(self) -> bytes: ...
 
+    over: bool
+    """The last answer was this connection's last."""
+
     def request(self) -> bytes: ...
 
     def receive(self, data: bytes) -> int: ...
@@ -68,6 +71,7 @@ class Speech(Protocol):
 
 class Http1:
     def __init__(self, host: str, path: str) -> None:
+        self.over = False
         self._request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n".encode()
         self._buffer = b""
 
@@ -96,6 +100,7 @@ class Http1:
             if len(buffer) < whole:
                 break
             buffer = buffer[whole:]
+            self.over = b"\r\nconnection: close" in head
             done += 1
         self._buffer = buffer
         return done
@@ -109,6 +114,7 @@ class Http2:
     def __init__(self, host: str, path: str, scheme: str) -> None:
         pairs = [(b":authority", host.encode()), (b"user-agent", b"bench")]
         block = b"\x82" + (b"\x87" if scheme == "https" else b"\x86")  # :method GET, :scheme, from the static table
+        self.over = False
         block += b"\x04" + _text(path.encode())  # :path, literal, not indexed
         self._block = block + b"".join(b"\x00" + _text(name) + _text(value) for name, value in pairs)
         self._stream = -1
@@ -247,6 +253,11 @@ def run(load: Load) -> Measured:
                 continue
             if (at := clock()) >= begin:
                 took.append((at - connection.due) * 1000)
+            if connection.speech.over:  # the other end said so: nginx does it after a thousand requests
+                selector.unregister(connection.socket)
+                connection.socket.close()
+                connection = Connection(load)
+                selector.register(connection.socket, selectors.EVENT_READ, connection)
             idle.append(connection)
     for key in list(selector.get_map().values()):
         key.data.socket.close()

@@ -357,7 +357,6 @@ def test_plan_for_people(office: Office) -> None:
         "              fails\n"
         "  keep warm   1 stays warm on blue for 1 h, then it is removed\n"
         "\n"
-        "  ✓ without downtime\n"
         "  · worker: never two at once; it stops with the old version before it starts\n"
         "    with the new one\n"
         "  ✗ router: port 8080 is taken\n"
@@ -421,10 +420,10 @@ def test_output_that_is_in_no_file_is_asked_for(office: Office) -> None:
     live(office)
     told = office.type("logs", "blue")
     assert told.out.splitlines() == [
-        "web-1  (asked of its environment)",
+        "web-1  (as its environment keeps it)",
         "  one",
         "  two",
-        "web-2  (asked of its environment)",
+        "web-2  (as its environment keeps it)",
         "  the password is ${PASSWORD}",
     ]
     assert office.type("logs", "blue", "web-1", "--lines", "1").out.splitlines()[1:] == ["  two"]

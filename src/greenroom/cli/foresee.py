@@ -22,6 +22,8 @@ def plan(context: Context, version: str) -> int:
     service, seen, now = known(installed)
     problems, hazards = installed.problems(), installed.hazards()
     document = outlook(service, seen, version, loaded.plan, loaded.document, problems, now, hazards)
+    if service.active is None and service.release is None and installed.adopts:
+        document["remarks"].append("what serves users now can be taken over first: `greenroom adopt --help`")
     document = {"service": installed.name, **document}
     if context.json:
         context.document(document)
@@ -48,7 +50,7 @@ def pages(document: dict[str, Any], width: int, ink: Ink) -> list[str]:
         first, *rest = wrapped(step["does"], width, indent=" " * _LABEL, first=f"  {step['stage']:<{_LABEL - 2}}")
         lines += [ink(first[:_LABEL], "dim") + first[_LABEL:], *rest]
     if document["steps"]:
-        lines += ["", *_downtime(document, width, ink)]
+        lines += ["", *_downtime(document, width, ink)]  # where it would be refused there is nothing to promise
     for remark in document["remarks"] if document["steps"] else ():
         lines += wrapped(remark, width, indent="    ", first="  · ")
     for problem in document["problems"]:
@@ -59,9 +61,9 @@ def pages(document: dict[str, Any], width: int, ink: Ink) -> list[str]:
 
 def _downtime(document: dict[str, Any], width: int, ink: Ink) -> list[str]:
     if document["without_downtime"]:
-        return [ink("  ✓ without downtime", "good")]
+        return [ink("  ✓ without downtime", "good")] if not document["problems"] else []
     reasons = document["because"]
     if len(reasons) == 1:
-        return [ink(x, "red") for x in wrapped(f"downtime: {reasons[0]}", width, "    ", "  ✗ ")]
+        return [ink(x, "red") for x in wrapped(f"users may notice: {reasons[0]}", width, "    ", "  ✗ ")]
     lines = [line for reason in reasons for line in wrapped(reason, width, " " * 6, "    - ")]
-    return [ink("  ✗ downtime:", "red"), *(ink(line, "red") for line in lines)]
+    return [ink("  ✗ users may notice:", "red"), *(ink(line, "red") for line in lines)]

@@ -75,7 +75,7 @@ class Asked:
 
     name: str
     lines: Sequence[Line]
-    where: str = "asked of its environment"
+    where: str = "as its environment keeps it"
     file: str = ""
 
     def tail(self, lines: int) -> list[str]:

@@ -99,7 +99,12 @@ def _tell(
     if (folder / ".git").exists() and ".greenroom" not in _read(folder / ".gitignore"):
         context.say("Add `.greenroom/` to .gitignore: the service's state on this machine is kept there.")
     for host, lines in to_add.items():
-        context.lines(["", *([f"On {host}:"] if host else []), *lines, ""])
+        context.say()
+        if host:
+            context.say(f"On {host}:", "bold")
+        context.lines([f"  {line}" for line in lines])  # not wrapped: they are to be copied
+    if to_add:
+        context.say()
 
 
 def _what_next(file: Path, written: list[Path], router: str | None) -> str:

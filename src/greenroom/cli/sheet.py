@@ -131,7 +131,8 @@ def _holding(status: Doc, colour: str) -> list[str]:
     held = (status.get("holding") or {}).get(colour, 0)
     if not held or (status.get("traffic") or {}).get(colour, 0):
         return []
-    return [f"      {held} request{'s' if held > 1 else ''} or connection{'s' if held > 1 else ''} still hold it"]
+    what = "requests or connections still hold it" if held > 1 else "request or connection still holds it"
+    return [f"      {held} {what}"]
 
 
 def _facts(status: Doc, width: int, ink: Ink) -> list[str]:

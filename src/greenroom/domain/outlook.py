@@ -73,7 +73,7 @@ def downtime(service: Service, seen: Seen | None) -> list[str]:
 def _remarks(service: Service, seen: Seen | None, definition: Mapping[str, Any]) -> list[str]:
     found = []
     if service.active is None:
-        found.append("nothing is live now: users get an answer once the traffic has moved")
+        found.append("nothing of Greenroom's is live yet: it answers users once the traffic has moved")
     elif service.down:
         first = f"{service.active.version} starts again on {service.active.colour} first"
         found.append(f"the service is down: {first}, and serves until the traffic moves")

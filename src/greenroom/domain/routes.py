@@ -75,7 +75,7 @@ def drift(scene: Scene) -> str:
         return scene.service.drift  # after `down`, or a reboot that took the files: to tell it anew is the repair
     if routing.told is None:
         known = scene.service.active is not None
-        return f"what the router was told cannot be read: {routing.detail or 'nothing of ours'}" if known else ""
+        return f"what the router was told is not ours any more: {routing.detail or 'nothing'}" if known else ""
     if routing.told.split in allowed:
         return ""
     return f"the router was told {routing.told.split} by somebody else, expected {allowed[-1]}"
