@@ -123,8 +123,8 @@ class Engine:
 
     def prove(self) -> None:
         """A container can really run here."""
-        self.base(TINY)
         try:
+            self.base(TINY)
             self.client().containers.run(TINY, ["true"], remove=True)
         except docker.errors.APIError as error:
             pytest.skip(f"dockerd cannot run containers here: {error.explanation}")
