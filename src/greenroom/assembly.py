@@ -129,6 +129,8 @@ def problems(loaded: Loaded, premises: Premises) -> list[str]:
 
 def _unfit(loaded: Loaded, premises: Premises) -> list[str]:
     """Hosts that cannot be reached, or lack what Greenroom needs there."""
+    if premises.here:
+        return []
     from greenroom.adapters.hosts.examine import problems as lacking
 
     def told(name: str) -> list[str]:

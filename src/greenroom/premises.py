@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from greenroom import plugins
-from greenroom.engine.followers import CursorFile, Cursors
 from greenroom.ports import Host, Journal, Place, Vault
 
 if TYPE_CHECKING:
     from greenroom.adapters.supervisor.client import Supervisord
     from greenroom.config.planning import Ground
+    from greenroom.engine.followers import Cursors
 
 STATE_ON_HOST = "/var/lib/greenroom"
 """Where a service's folder is on a host that says nothing else."""
@@ -99,6 +99,8 @@ class Premises:
     @cached_property
     def cursors(self) -> Cursors:
         """How far notifiers were told: beside the journal, or every new runner would tell all of it again."""
+        from greenroom.engine.followers import CursorFile
+
         if self.ground is None or self.here:
             return CursorFile(self.state / "notified.json")
         from greenroom.adapters.hosts.cursors import HostCursors
