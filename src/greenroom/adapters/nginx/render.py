@@ -134,7 +134,6 @@ class _Page:
         if way.listen:
             text += table("$server_name", f"{v}_server", ("default", who), (self._own, "test"))
             who = f"{v}_server"
-        text += table(f"{v}_asks", f"{v}_people", ("default", "1"), ("probe", "0"), ("lost", "0"))
         known = (self._token, "probe"), (f"{self._token}{LOST}", "lost")
         return text + table(f"$http_{HEADER.lower().replace('-', '_')}", f"{v}_asks", ("default", who), *known)
 
@@ -245,8 +244,7 @@ class _Page:
 
     def log(self) -> str:
         ours = f"access_log {self._inside}/{REQUESTS} {self._name} if={self._v}_counted;\n"
-        people = f" if={self._v}_people"  # of Greenroom's own requests there are many
-        return ours + "".join(f"access_log {line}{'' if 'if=' in line else people};\n" for line in self._s.access_log)
+        return ours + "".join(f"access_log {line};\n" for line in self._s.access_log)
 
 
 def _state(share: str, test: str, who: str = "") -> str:
