@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, settings
 SKIPS = Path(__file__).with_name("skips.txt")
 SYSTEM = Path(__file__).with_name("system")
 
-# A shell starts background jobs with these ignored, and children inherit that: Ctrl-C tests would test nothing.
-for _number in (signal.SIGINT, signal.SIGQUIT):
+# Background jobs and nohup ignore these, and children inherit that: tests of being interrupted would test nothing.
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
 
