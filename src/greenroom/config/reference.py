@@ -40,18 +40,6 @@ _HOSTS = {
 _DESCRIBED = re.compile(r"(?:^|[.;]\s+)`(\w+)`: ")
 
 _MEANINGS = {
-    ("Listen", "address"): "Host and port, like `127.0.0.1:8080`; `0.0.0.0:443` is every address of the machine.",
-    ("Listen", "tls"): "With it, HTTPS: HTTP/2 and HTTP/1.1.",
-    (
-        "Tls",
-        "certificate",
-    ): "PEM file with the certificate and its chain. A renewed one that is put there by rename is taken over at once.",
-    ("Tls", "key"): "PEM file with the private key.",
-    ("TestRoute", "header"): "Requests that have this header, with any value, reach the idle environment.",
-    ("TestRoute", "host"): "Requests for this host name reach the idle environment.",
-    ("TestRoute", "listen"): "Requests to this address reach the idle environment.",
-    ("EnvoySettings", "test_route"): "How the idle environment is reached: one of these, or several.",
-    ("EnvoySettings", "timeouts"): "How long the router waits.",
     ("HaproxySettings", "timeouts"): "How long the router waits.",
 }
 """For keys whose models say nothing, by the title of the model."""

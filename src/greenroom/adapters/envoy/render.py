@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from greenroom.adapters.envoy.settings import EnvoySettings, Listen
+from greenroom.adapters.envoy.settings import EnvoySettings
+from greenroom.adapters.listening import Listen
 from greenroom.domain.model import Backend, Colour, RoutingSpec
 
 Json = dict[str, Any]

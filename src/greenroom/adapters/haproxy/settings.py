@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from greenroom.adapters.envoy.settings import split_address
+from greenroom.adapters.listening import Address, Section, Ways, by_key, one, several
 from greenroom.units import Seconds
 
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 _PATH = re.compile(r"/[A-Za-z0-9_./+@-]*")
 _URL = re.compile(r"https?://[^\s/?#]+/?")
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _path(value: str) -> str:
@@ -28,21 +21,14 @@ def _path(value: str) -> str:
     return posixpath.normpath(value)
 
 
-class Listen(_Model):
+class Listen(Address):
     """Where HAProxy listens for this service."""
 
-    address: str = Field(description="IP address and port: `0.0.0.0:80`, `[::]:443`.")
     certificate: str = Field(
         default="",
         description="HTTPS with HTTP/2 and HTTP/1.1: a PEM file, as HAProxy sees it, of certificate, chain and private "
         "key in one (HAProxy's `crt`), or a folder of such files.",
     )
-
-    @field_validator("address")
-    @classmethod
-    def _is_address(cls, value: str) -> str:
-        split_address(value)
-        return value
 
     @field_validator("certificate")
     @classmethod
@@ -50,68 +36,21 @@ class Listen(_Model):
         return _path(value) if value else value
 
     @property
-    def host(self) -> str:
-        return split_address(self.address)[0]
-
-    @property
-    def port(self) -> int:
-        return split_address(self.address)[1]
-
-    @property
-    def near(self) -> tuple[str, int]:
-        """Where it is reached on its own machine."""
-        return _EVERYWHERE.get(self.host, self.host), self.port
-
-    @property
     def scheme(self) -> str:
         return "https" if self.certificate else "http"
 
 
-def _listen(value: Any) -> Any:
-    return {"address": value} if isinstance(value, str) else value
-
-
-def _listens(value: Any) -> Any:
-    return [_listen(item) for item in (value if isinstance(value, list | tuple) else [value])]
-
-
-_OneListen = Annotated[Listen, BeforeValidator(_listen, json_schema_input_type=str | Listen)]
+_OneListen = Annotated[Listen, BeforeValidator(one, json_schema_input_type=str | Listen)]
 _Listens = Annotated[
-    tuple[Listen, ...], BeforeValidator(_listens, json_schema_input_type=str | Listen | list[str | Listen])
+    tuple[Listen, ...], BeforeValidator(several, json_schema_input_type=str | Listen | list[str | Listen])
 ]
 
 
-class TestRoute(_Model):
-    """How the idle colour is reached. Any of them, at least one."""
-
-    __test__ = False
-
-    header: str | None = Field(default=None, description="Requests with this header, whatever its value.")
-    host: str | None = Field(default=None, description="Requests to this host name.")
-    listen: _OneListen | None = Field(default=None, description="An address of its own.")
-
-    @field_validator("header")
-    @classmethod
-    def _is_header(cls, value: str | None) -> str | None:
-        if value is not None and (not _TOKEN.fullmatch(value) or value.lower() == "host"):
-            raise ValueError(f"{value!r} is no name of a header: write it like x-greenroom-test")
-        return value.lower() if value else value
-
-    @field_validator("host")
-    @classmethod
-    def _is_host(cls, value: str | None) -> str | None:
-        if value is not None and not _HOST.fullmatch(value):
-            raise ValueError(f"{value!r} is no host name: write it like idle.shop.example, without a port")
-        return value.lower() if value else value
-
-    @model_validator(mode="after")
-    def _is_any(self) -> TestRoute:
-        if not (self.header or self.host or self.listen):
-            raise ValueError("give at least one of header, host, listen: nothing else leads to the idle environment")
-        return self
+class TestRoute(Ways):
+    listen: _OneListen | None = Field(default=None, description="Requests to this address reach the idle environment.")
 
 
-class Timeouts(_Model):
+class Timeouts(Section):
     """How long HAProxy waits."""
 
     connect: Seconds = Field(default=2.0, gt=0, description="For a connection to a replica.")
@@ -125,7 +64,7 @@ class Timeouts(_Model):
     )
 
 
-class HaproxySettings(_Model):
+class HaproxySettings(Section):
     """The HAProxy that you run: Greenroom writes one file of its configuration, and talks to its socket."""
 
     type: Literal["haproxy"] = "haproxy"
@@ -204,16 +143,10 @@ class HaproxySettings(_Model):
             raise ValueError(
                 "give either listen, for a frontend of Greenroom's, or url, where users reach your own frontend"
             )
-        seen: set[tuple[str, int]] = set()
-        for listen in self.by_key.values():
-            if (listen.host, listen.port) in seen:
-                raise ValueError(f"{listen.address} is listed twice")
-            seen.add((listen.host, listen.port))
+        by_key(self.listen, self.test_route.listen)  # which refuses what is there twice
         return self
 
     @property
     def by_key(self) -> dict[str, Listen]:
         """All that is listened at, by where it stands in the file."""
-        several = len(self.listen) > 1
-        found = {f"router.listen[{n}]" if several else "router.listen": listen for n, listen in enumerate(self.listen)}
-        return found | ({"router.test_route.listen": self.test_route.listen} if self.test_route.listen else {})
+        return by_key(self.listen, self.test_route.listen)

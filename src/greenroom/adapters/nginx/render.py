@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from greenroom.adapters.envoy.settings import Listen, split_address
+from greenroom.adapters.listening import Listen, split_address
 from greenroom.adapters.nginx.settings import NginxSettings
 from greenroom.adapters.told import digest
 from greenroom.domain.model import Colour, Endpoint, RoutingSpec, Split

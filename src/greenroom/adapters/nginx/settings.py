@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from greenroom.adapters.envoy.settings import Listen, TestRoute, split_address
+from greenroom.adapters.listening import Listen, Listens, Section, TestRoute, by_key, split_address
 from greenroom.units import Seconds
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
@@ -19,20 +19,11 @@ _FOLDER = re.compile(r"/[A-Za-z0-9/._@+-]+")
 _UNSAFE = re.compile(r"[;{}\\\n\r\"'#]")
 
 
-def _listens(value: Any) -> Any:
-    many = value if isinstance(value, list | tuple) else [value]
-    return [{"address": one} if isinstance(one, str) else one for one in many if one is not None]
-
-
 def _lines(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Timeouts(_Model):
+class Timeouts(Section):
     idle: Seconds = Field(gt=0, default=300.0, description="The longest silence within a request or WebSocket.")
     connect: Seconds = Field(gt=0, default=2.0, description="To a replica.")
     keep_alive: Seconds = Field(
@@ -43,7 +34,7 @@ class Timeouts(_Model):
     )
 
 
-class NginxSettings(_Model):
+class NginxSettings(Section):
     type: Literal["nginx"] = "nginx"
     url: str = Field(
         default="",
@@ -54,9 +45,7 @@ class NginxSettings(_Model):
         default="",
         description="With `url`: where nginx listens, seen from its own machine. Default: 127.0.0.1 and the URL's port.",
     )
-    listen: Annotated[
-        tuple[Listen, ...], BeforeValidator(_listens, json_schema_input_type=str | Listen | list[str | Listen])
-    ] = Field(
+    listen: Listens = Field(
         default=(),
         description="Where nginx listens, in a `server` that Greenroom writes: one address or several, each may have "
         "`tls: {certificate, key}`. Either this or `url`.",
@@ -170,17 +159,13 @@ class NginxSettings(_Model):
             )
         if self.address and not self.url:
             raise ValueError("`address` goes with `url`: with `listen`, nginx listens there")
-        seen: set[tuple[str, int]] = set()
-        for listen in self.listeners:
-            if (listen.host, listen.port) in seen:
-                raise ValueError(f"{listen.address} is listed twice")
-            seen.add((listen.host, listen.port))
+        by_key(self.listen, self.test_route.listen)  # which refuses what is there twice
         return self
 
     @property
     def listeners(self) -> tuple[Listen, ...]:
         """Those of the servers that Greenroom writes: public ones, then the test route's own."""
-        return (*self.listen, *([self.test_route.listen] if self.test_route.listen else []))
+        return tuple(by_key(self.listen, self.test_route.listen).values())
 
     def place(self, service: str) -> str:
         """The folder on nginx's machine."""

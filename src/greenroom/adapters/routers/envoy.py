@@ -22,7 +22,8 @@ from greenroom.adapters.envoy.admin import Admin, Live, Silent, look
 from greenroom.adapters.envoy.files import Draft, Folder, Sheet, marks
 from greenroom.adapters.envoy.render import bootstrap, parts
 from greenroom.adapters.envoy.sense import refuse_nonsense
-from greenroom.adapters.envoy.settings import EnvoySettings, Tls
+from greenroom.adapters.envoy.settings import EnvoySettings
+from greenroom.adapters.listening import Tls
 from greenroom.adapters.told import Told, Unreadable
 from greenroom.domain.model import Colour, Routing, RoutingSpec
 from greenroom.errors import Permanent, PortError, Temporary
