@@ -21,15 +21,17 @@ GROUPS = {
     "artefact": "greenroom.artefacts",
     "environment": "greenroom.environments",
     "router": "greenroom.routers",
+    "gate": "greenroom.gates",
     "check": "greenroom.checks",
     "analyser": "greenroom.analysers",
+    "source": "greenroom.sources",
     "notifier": "greenroom.notifiers",
     "journal": "greenroom.journals",
     "host": "greenroom.hosts",
 }
 """By the port that they serve (`ports.py`)."""
 
-EXTRAS = ("docker",)
+EXTRAS = ("apprise", "dns", "docker")
 """Libraries that an extra of the same name brings."""
 
 

@@ -15,20 +15,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
+from greenroom.domain.figures import Measurement
 from greenroom.domain.model import (
     ArtefactSpec,
     ArtefactStatus,
-    Case,
     Colour,
     Document,
     EnvironmentSpec,
     EnvironmentStatus,
     Event,
-    Finding,
-    Measurement,
     Routing,
     RoutingSpec,
 )
+from greenroom.domain.opinion import Case, Finding
 from greenroom.domain.records import Entry, Record
 
 
@@ -46,6 +45,14 @@ class Capability(StrEnum):
     STICKY = "sticky"
     PARITY = "parity"
     """An `Effective` environment or router."""
+    MIRROR = "mirror"
+    """A router that obeys `RoutingSpec.mirror`; its analyser fills `Measurement.mirrored`."""
+    FIRST = "first"
+    """A router that obeys `RoutingSpec.first`."""
+    SHIELD = "shield"
+    """A router that obeys `RoutingSpec.shield`; its analyser counts `Figures.shielded`."""
+    USAGE = "usage"
+    """An environment that is `Consuming`."""
     ADOPT = "adopt"
     """An artefact and an environment that take over what runs already, where the definition says `adopt`."""
 
@@ -215,6 +222,49 @@ class Check(Protocol):
 
     def withdraw(self, case: Case, memo: Document | None) -> None:
         """End what `ask` may have begun."""
+
+
+@runtime_checkable
+class Approving(Protocol):
+    """A gate that people answer."""
+
+    def objection(self, case: Case, by: str, groups: tuple[str, ...]) -> str:
+        """Why this person may not approve, with the way out; "" if they may."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a source is asked about: one colour of one release, over the last `window` seconds."""
+
+    service: str
+    colour: Colour
+    version: str
+    release: str
+    window: float
+
+
+class Source(Protocol):
+    """Answers a question about a colour with one number: Prometheus, a JSON address, a command."""
+
+    def value(self, about: About) -> float | None:
+        """None: no data. Raises `Temporary` where it cannot be asked, `Permanent` where the question is wrong."""
+
+
+@runtime_checkable
+class Consuming(Protocol):
+    """An environment that can say what a colour's processes use."""
+
+    def usage(self, colour: Colour) -> Usage | None:
+        """All of its replicas together; None if nothing runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """`cpu_seconds`: processor time since the processes began. `memory`: bytes held now. `replicas`: how many they are."""
+
+    cpu_seconds: float
+    memory: float
+    replicas: int = 1
 
 
 class Analyser(Protocol):

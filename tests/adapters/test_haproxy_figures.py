@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.domain.model import Backend, Colour, Endpoint, Figures, Split
+from greenroom.domain.figures import Figures
+from greenroom.domain.model import Backend, Colour, Endpoint, Split
 from greenroom.errors import Temporary
 from greenroom.testing import traffic
 from greenroom.testing.contracts.analyser import measured

@@ -20,7 +20,8 @@ from greenroom.adapters.hosts.local import LocalHost
 from greenroom.adapters.nginx.examine import include_lines, prepare
 from greenroom.adapters.nginx.log import LIMIT
 from greenroom.adapters.nginx.settings import NginxSettings
-from greenroom.domain.model import Backend, Colour, Endpoint, Figures, RoutingSpec, Split
+from greenroom.domain.figures import Figures
+from greenroom.domain.model import Backend, Colour, Endpoint, RoutingSpec, Split
 from greenroom.errors import Permanent, PortError, Temporary
 from greenroom.ports import Place, Ran
 from greenroom.testing import traffic

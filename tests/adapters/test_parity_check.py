@@ -9,7 +9,8 @@ import pytest
 
 from greenroom.adapters.checks.parity import ParityCheck
 from greenroom.domain.actions import Ask
-from greenroom.domain.model import Case, Colour, Verdict
+from greenroom.domain.model import Colour, Verdict
+from greenroom.domain.opinion import Case
 from greenroom.domain.plan import Plan
 from greenroom.domain.records import Outcome
 from greenroom.domain.release import Release, Service

@@ -16,23 +16,21 @@ from greenroom.adapters.several.artefact import SeveralArtefacts
 from greenroom.adapters.several.checks import EachWay
 from greenroom.adapters.several.environment import SeveralEnvironments
 from greenroom.adapters.several.side_by_side import SideBySide
+from greenroom.domain.figures import Figures, Measurement
 from greenroom.domain.model import (
     ArtefactSpec,
     ArtefactStatus,
-    Case,
     Colour,
     Endpoint,
     EnvironmentSpec,
     EnvironmentStatus,
-    Figures,
-    Finding,
     Health,
     Making,
-    Measurement,
     Member,
     Role,
     Verdict,
 )
+from greenroom.domain.opinion import Case, Finding
 from greenroom.errors import Permanent, Temporary, Uncertain
 from greenroom.ports import ActionKey, Capability, Facts, Line
 from greenroom.testing.fakes import FakeCheck

@@ -20,7 +20,8 @@ import pytest
 
 from greenroom.adapters.checks.command import CommandCheck, CommandSettings
 from greenroom.adapters.checks.http import HttpCheck
-from greenroom.domain.model import Case, Colour, Finding, Verdict
+from greenroom.domain.model import Colour, Verdict
+from greenroom.domain.opinion import Case, Finding
 from greenroom.ports import Check, Place
 from greenroom.testing.contracts.check import CheckContract
 from greenroom.testing.fakes import FakeCheck

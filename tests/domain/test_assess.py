@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.domain.assess import History, figures_document, figures_of, improbable, judge, quantile, slower_than
-from greenroom.domain.model import Colour, Figures, Measurement, Verdict
+from greenroom.domain.figures import Figures, Measurement
+from greenroom.domain.model import Colour, Verdict
 from greenroom.domain.plan import Rule
 
 ERRORS = Rule("error_rate", max=0.10)

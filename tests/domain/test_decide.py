@@ -8,16 +8,14 @@ import pytest
 from greenroom.domain.actions import Apply, Ask, Do, Make, Move, Note, Remove, Route, Wait
 from greenroom.domain.assess import History
 from greenroom.domain.decide import decide
+from greenroom.domain.figures import Figures, Measurement
 from greenroom.domain.model import (
     ArtefactStatus,
     Colour,
     Endpoint,
     EnvironmentStatus,
-    Figures,
-    Finding,
     Health,
     Making,
-    Measurement,
     Role,
     Routing,
     RoutingSpec,
@@ -25,6 +23,7 @@ from greenroom.domain.model import (
     Verdict,
 )
 from greenroom.domain.observation import Need, Seen, Watched
+from greenroom.domain.opinion import Finding
 from greenroom.domain.phases import Phase
 from greenroom.domain.plan import Rule, Step
 from greenroom.domain.records import Finished, Judged, Outcome, Requested, Started

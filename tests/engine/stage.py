@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from greenroom.domain.commands import Allowed, Answer, Command, consider
-from greenroom.domain.model import Colour, Finding
+from greenroom.domain.model import Colour
+from greenroom.domain.opinion import Finding
 from greenroom.domain.phases import Phase
 from greenroom.domain.plan import Plan, Rule, Step
 from greenroom.domain.records import Entry, Finished, Judged, Moved, Requested, Started

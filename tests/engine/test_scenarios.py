@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from greenroom.domain.commands import Allowed, Not
-from greenroom.domain.model import Colour, Finding, Split, Verdict
+from greenroom.domain.model import Colour, Split, Verdict
+from greenroom.domain.opinion import Finding
 from greenroom.domain.phases import Phase, Status
 from greenroom.domain.records import Judged, Moved
 from greenroom.domain.status import status_of

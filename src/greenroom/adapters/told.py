@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from greenroom.domain.model import Backend, Colour, Endpoint, RoutingSpec, Split
+from greenroom.domain.model import Backend, Colour, Endpoint, First, Mirror, RoutingSpec, Split
 
 _FORMAT = 2
 
@@ -51,7 +51,7 @@ def dumps(told: Told) -> bytes:
         "essence": told.essence,
         "epoch": told.epoch,
         "key": told.key,
-        "spec": {**colours, "test": str(spec.test) if spec.test else None},
+        "spec": {**colours, "test": str(spec.test) if spec.test else None, **_extras(spec)},
         "extra": dict(told.extra),
     }
     return compact({**document, "check": digest(compact(document))})
@@ -74,10 +74,33 @@ def loads(raw: bytes, where: str) -> Told:
         for c in ("blue", "green")
     )
     split = Split(spec["blue"]["share"], spec["green"]["share"])
-    routing = RoutingSpec(split, blue, green, Colour(spec["test"]) if spec["test"] else None)
+    routing = RoutingSpec(split, blue, green, Colour(spec["test"]) if spec["test"] else None, **_read_extras(spec))
     return Told(
         routing, document["epoch"], document["sequence"], document["essence"], document["key"], document["extra"]
     )
+
+
+def _extras(spec: RoutingSpec) -> dict[str, Any]:
+    """Only where they are asked for, so that what was told before there were any reads the same."""
+    found: dict[str, Any] = {}
+    if spec.mirror is not None:
+        found["mirror"] = [str(spec.mirror.colour), spec.mirror.percent]
+    if spec.first is not None:
+        found["first"] = [spec.first.header, spec.first.value, str(spec.first.colour)]
+    if spec.shield is not None:
+        found["shield"] = str(spec.shield)
+    return found
+
+
+def _read_extras(spec: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if "mirror" in spec:
+        found["mirror"] = Mirror(Colour(spec["mirror"][0]), spec["mirror"][1])
+    if "first" in spec:
+        found["first"] = First(spec["first"][0], spec["first"][1], Colour(spec["first"][2]))
+    if "shield" in spec:
+        found["shield"] = Colour(spec["shield"])
+    return found
 
 
 def compact(value: Any) -> bytes:

@@ -82,8 +82,8 @@ class Analysis(BaseModel):
     )
     compare: Compare | None = Field(default=None, description="A limit relative to the version before.")
     min_requests: int = Field(default=50, ge=1, le=10**9, description="With fewer requests there is no verdict.")
-    no_data: Literal["pass", "fail", "wait"] = Field(
-        default="pass", description="What too few requests mean at the end of the bake."
+    no_data: Literal["ignore", "fail", "wait"] = Field(
+        default="ignore", description="What too few requests mean at the end of a step, and of the bake."
     )
 
     @field_validator("max")

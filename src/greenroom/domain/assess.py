@@ -16,7 +16,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from greenroom.domain.model import Colour, Figures, Finding, Measurement, Verdict
+from greenroom.domain.figures import Figures, Measurement
+from greenroom.domain.model import Colour, Verdict
+from greenroom.domain.opinion import Finding
 from greenroom.domain.plan import Rule
 
 SURE = 1e-4

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from greenroom.domain.actions import Note
 from greenroom.domain.assess import judge
-from greenroom.domain.model import EnvironmentStatus, Figures, Finding, Health, Verdict
+from greenroom.domain.figures import Figures
+from greenroom.domain.model import EnvironmentStatus, Health, Verdict
 from greenroom.domain.observation import Need
+from greenroom.domain.opinion import Finding
 from greenroom.domain.phases import Phase
 from greenroom.domain.records import Judged
 from greenroom.domain.release import Release

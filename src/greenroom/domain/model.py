@@ -192,13 +192,37 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True)
+class Mirror:
+    """So many percent of users' requests are sent to this colour as well; its answers are thrown away."""
+
+    colour: Colour
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """Users' requests with this header (of this value; "": of any) go to this colour, whatever the split says."""
+
+    header: str
+    value: str
+    colour: Colour
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingSpec:
-    """The whole of what the router shall do, never a part. `test`: the colour that the test route reaches."""
+    """The whole of what the router shall do, never a part. `test`: the colour that the test route reaches.
+
+    `shield`: a safe request that fails on this colour is asked again of the other one, and a replica of it that fails in
+    series gets none for a while. What `Capability` a router needs for `mirror`, `first` and `shield` stands there.
+    """
 
     split: Split
     blue: Backend = Backend()
     green: Backend = Backend()
     test: Colour | None = None
+    mirror: Mirror | None = None
+    first: First | None = None
+    shield: Colour | None = None
 
     def backend(self, colour: Colour) -> Backend:
         return self.blue if colour is Colour.BLUE else self.green
@@ -233,56 +257,6 @@ class Routing:
         if self.told is None or not self.running or self.unseen:
             return False
         return self.live == self.told.split and self.live_revision == self.revision
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """An opinion. WAIT: ask again after `again_after` seconds, giving `memo` back. `evidence`: lines for a person."""
-
-    verdict: Verdict
-    reason: str = ""
-    again_after: float = 0.0
-    memo: Document | None = None
-    evidence: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What a check is asked about. `url`, asked with `headers`, reaches this colour only. `variables` fill `{name}`."""
-
-    release: str
-    version: str
-    colour: Colour
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    variables: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Counters of users' requests to one colour since the router started, never of test traffic.
-
-    `errors`: answers 5xx, and requests that got no answer. `latency`: (upper bound in ms, requests at most that slow),
-    cumulative and ascending, the last bound infinite.
-    """
-
-    requests: int = 0
-    errors: int = 0
-    statuses: Mapping[str, int] = field(default_factory=dict)
-    latency: tuple[tuple[float, int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """`incarnation` changes when the counters began anew: a reset is not a drop. `at`: seconds on a steady clock."""
-
-    at: float
-    incarnation: str
-    blue: Figures = Figures()
-    green: Figures = Figures()
-
-    def of(self, colour: Colour) -> Figures:
-        return self.blue if colour is Colour.BLUE else self.green
 
 
 @dataclass(frozen=True, slots=True)

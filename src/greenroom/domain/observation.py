@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from greenroom.domain.assess import History
-from greenroom.domain.model import ArtefactStatus, Colour, EnvironmentStatus, Finding, Routing
+from greenroom.domain.model import ArtefactStatus, Colour, EnvironmentStatus, Routing
+from greenroom.domain.opinion import Finding
 from greenroom.domain.phases import Phase
 from greenroom.domain.release import Service
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the shift. `hold`: seconds until the next step; `approval`: until a person promotes."""
+    """One step of the shift. `hold`: seconds until the next step; `approval`: until a person promotes.
+
+    `percent` 0: only who goes first (`Plan.first`).
+    """
 
     percent: int
     hold: float = 0.0
@@ -18,17 +22,51 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule of the analysis. `metric`: `error_rate` (a share of 1), or `p50`, `p90`, `p95`, `p99` (milliseconds).
+    """One rule of the analysis. `metric`: `error_rate` (a share of 1), `request_rate` (a second), `p50`, `p90`, `p95`, `p99`
+    (milliseconds), `cpu` (cores), `memory` (bytes), or "" for a query's own value.
 
-    `max`: the absolute limit, None for none. `max_ratio`: against the baseline, None for none. `no_data`: what a window
-    with fewer than `min_requests` means at the end of the bake: `pass`, `fail` or `wait`.
+    `max`, `min`: absolute limits, None for none. `max_ratio`: against the baseline, None for none. `confidence`: fail when
+    it is this sure (a share of 1, over all looks) that the candidate is worse than the baseline, by more than `max_ratio`
+    where that is given; None: no such comparison. `no_data`: what too little data means at the end of a step or of the
+    bake: `ignore` (`pass` in older journals), `fail` or `wait`. `critical`: one look over the limit ends it at once.
+    `warm_up`: seconds after a fresh candidate's first traffic in which its latency does not count.
+
+    `source` "": the router's own measurements. Else the name under which the engine asks a source, every `every`
+    seconds; `failures` readings in a row over the limit are a failure.
     """
 
     metric: str
     max: float | None = None
     max_ratio: float | None = None
     min_requests: int = 50
-    no_data: str = "pass"
+    no_data: str = "ignore"
+    min: float | None = None
+    confidence: float | None = None
+    critical: bool = False
+    warm_up: float = 0.0
+    source: str = ""
+    every: float = 10.0
+    failures: int = 3
+    expression: str = ""
+
+
+class When(StrEnum):
+    """The stage that asks a gate."""
+
+    SOURCE = "source"
+    ARTEFACT = "artefact"
+    APPROVE = "approve"
+    BAKE = "bake"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """`people`: who answers is a person, by `greenroom promote`. `notify_only`: a failure is told, and stops nothing."""
+
+    name: str
+    when: When
+    people: bool = False
+    notify_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +83,16 @@ class Plan:
     watches: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
     keep: bool = False
+    gates: tuple[Gate, ...] = ()
+    mirrors: Mapping[str, int] = field(default_factory=dict)
+    """By check: the share of users' requests that is copied to the candidate while it is asked, in percent."""
+    first: tuple[str, str] | None = None
+    """The header, and its value ("": any), of the requests that go to the candidate from the first step on."""
+    shield: bool = False
+    keep_failed: float = 0.0
+    """Seconds for which a candidate that was rolled back is kept, without traffic, for a person to look at."""
+    rehearsal: bool = False
+    """A drill: the way back is taken on purpose after the first step."""
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,6 +103,8 @@ class Plan:
         known = {k: v for k, v in document.items() if k in cls.__dataclass_fields__}
         known["steps"] = tuple(Step(**s) for s in known.get("steps", ())) or (Step(100),)
         known["rules"] = tuple(Rule(**r) for r in known.get("rules", ()))
+        known["gates"] = tuple(Gate(**{**g, "when": When(g["when"])}) for g in known.get("gates", ()))
+        known["first"] = tuple(known["first"]) if known.get("first") else None
         for name in ("checks", "watches"):
             known[name] = tuple(known.get(name, ()))
         return cls(**known)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from greenroom.domain.model import ArtefactSpec, Colour, Document, EnvironmentSpec, Figures, Role, Split, Verdict
+from greenroom.domain.figures import Figures
+from greenroom.domain.model import ArtefactSpec, Colour, Document, EnvironmentSpec, Role, Split, Verdict
 from greenroom.domain.phases import ENDS, TABLE, Phase, Row
 from greenroom.domain.plan import Plan
 from greenroom.domain.records import Outcome

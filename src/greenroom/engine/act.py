@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from greenroom.domain.actions import Action, Apply, Ask, Make, Remove, Route, Unroute, Withdraw
-from greenroom.domain.model import Finding, Verdict
+from greenroom.domain.model import Verdict
+from greenroom.domain.opinion import Finding
 from greenroom.domain.records import Outcome
 from greenroom.domain.release import Service
 from greenroom.engine.look import explain

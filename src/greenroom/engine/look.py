@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenroom.domain.assess import History
-from greenroom.domain.model import Colour, Finding, Verdict
+from greenroom.domain.model import Colour, Verdict
 from greenroom.domain.observation import Need, Seen, Watched, needs
+from greenroom.domain.opinion import Finding
 from greenroom.domain.release import Service
 from greenroom.engine.fanout import Fan, Result
 from greenroom.engine.world import Adapters, case_of

@@ -14,8 +14,9 @@ from typing import assert_never
 
 from greenroom.domain.actions import Action, Ask, Decision, Do, Move, Note, Wait
 from greenroom.domain.decide import decide
-from greenroom.domain.model import Finding, Verdict
+from greenroom.domain.model import Verdict
 from greenroom.domain.observation import QUICK, SOON, Seen, needs
+from greenroom.domain.opinion import Finding
 from greenroom.domain.phases import Status
 from greenroom.domain.records import Entry, Finished, Judged, Outcome, Record, Requested, Started
 from greenroom.domain.release import Service

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from greenroom.domain.model import Case
+from greenroom.domain.opinion import Case
 from greenroom.domain.release import Service
 from greenroom.ports import Analyser, Artefact, Check, Environment, Router
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
+from greenroom.domain.figures import Measurement
 from greenroom.domain.model import (
     ArtefactSpec,
     ArtefactStatus,
-    Case,
     Colour,
     Document,
     EnvironmentSpec,
     EnvironmentStatus,
     Event,
-    Finding,
     Health,
     Making,
-    Measurement,
     Member,
     Role,
     Routing,
@@ -25,6 +23,7 @@ from greenroom.domain.model import (
     Split,
     Verdict,
 )
+from greenroom.domain.opinion import Case, Finding
 from greenroom.errors import Permanent, PortError, Temporary
 from greenroom.ports import ActionKey, Capability
 from greenroom.testing.world import COLOURS, FakeWorld, Group

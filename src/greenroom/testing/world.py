@@ -13,7 +13,8 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from greenroom.domain.model import Colour, Endpoint, EnvironmentSpec, Figures, Role, RoutingSpec, Split
+from greenroom.domain.figures import Figures
+from greenroom.domain.model import Colour, Endpoint, EnvironmentSpec, Role, RoutingSpec, Split
 from greenroom.ports import Clock
 
 COLOURS = (Colour.BLUE, Colour.GREEN)

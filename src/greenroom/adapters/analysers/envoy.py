@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 from greenroom.adapters.envoy.admin import Admin, Silent
 from greenroom.adapters.envoy.files import Folder
 from greenroom.adapters.envoy.settings import EnvoySettings
-from greenroom.domain.model import Colour, Figures, Measurement
+from greenroom.domain.figures import Figures, Measurement
+from greenroom.domain.model import Colour
 from greenroom.errors import Temporary
 from greenroom.ports import Capability, Place
 

@@ -18,7 +18,8 @@ from greenroom.adapters.haproxy.render import BOUNDS
 from greenroom.adapters.haproxy.runtime import Line, Silent
 from greenroom.adapters.haproxy.settings import HaproxySettings
 from greenroom.adapters.hosts.local import LocalHost
-from greenroom.domain.model import Colour, Figures, Measurement
+from greenroom.domain.figures import Figures, Measurement
+from greenroom.domain.model import Colour
 from greenroom.errors import Temporary
 from greenroom.ports import Capability, Place
 

@@ -14,7 +14,8 @@ from greenroom.adapters.nginx.probe import Seen, look
 from greenroom.adapters.nginx.render import REQUESTS, State
 from greenroom.adapters.nginx.settings import NginxSettings
 from greenroom.adapters.nginx.shelf import TOKEN
-from greenroom.domain.model import Colour, Measurement
+from greenroom.domain.figures import Measurement
+from greenroom.domain.model import Colour
 from greenroom.errors import Temporary
 from greenroom.ports import Capability, Place
 

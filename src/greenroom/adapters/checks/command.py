@@ -19,7 +19,8 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from greenroom.adapters.shell import Identity, Job, boot, bound, identity, last_lines, reap, shell_safe
-from greenroom.domain.model import Case, Document, Finding, Verdict
+from greenroom.domain.model import Document, Verdict
+from greenroom.domain.opinion import Case, Finding
 from greenroom.domain.template import conceal, fill, secret_names
 from greenroom.errors import PortError, Temporary
 from greenroom.ports import Place

@@ -20,7 +20,8 @@ from greenroom.adapters.checks.expectations import (
     short,
     wrong_with,
 )
-from greenroom.domain.model import Case, Document, Finding, Verdict
+from greenroom.domain.model import Document, Verdict
+from greenroom.domain.opinion import Case, Finding
 from greenroom.domain.template import conceal, fill
 from greenroom.errors import PortError
 from greenroom.ports import Place

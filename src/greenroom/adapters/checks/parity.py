@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from greenroom.domain.model import Case, Colour, Document, Finding, Verdict
+from greenroom.domain.model import Colour, Document, Verdict
+from greenroom.domain.opinion import Case, Finding
 from greenroom.domain.parity import COLOURS, Allowance, Comparison, Difference, Kind, compare, sentence
 from greenroom.errors import Permanent, Temporary
 from greenroom.ports import Capability, Effective, Environment, Facts, Router

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from greenroom.adapters.nginx.control import Nginx
 from greenroom.adapters.nginx.render import REQUESTS
-from greenroom.domain.model import Colour, Figures
+from greenroom.domain.figures import Figures
+from greenroom.domain.model import Colour
 from greenroom.errors import Permanent, Temporary
 from greenroom.ports import Host
 

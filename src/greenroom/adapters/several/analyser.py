@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from greenroom.adapters.several.answers import apart, said
 from greenroom.adapters.several.side_by_side import Pool, SideBySide
-from greenroom.domain.model import Figures, Measurement
+from greenroom.domain.figures import Figures, Measurement
 from greenroom.errors import Temporary
 from greenroom.ports import Analyser, Capability
 

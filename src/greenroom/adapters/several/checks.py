@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from greenroom.adapters.several.answers import named
-from greenroom.domain.model import Case, Document, Finding, Verdict
+from greenroom.domain.model import Document, Verdict
+from greenroom.domain.opinion import Case, Finding
 from greenroom.errors import PortError
 from greenroom.ports import Check, Router
 

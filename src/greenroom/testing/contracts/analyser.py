@@ -9,7 +9,8 @@ from typing import Protocol
 
 import pytest
 
-from greenroom.domain.model import Colour, Figures, Measurement
+from greenroom.domain.figures import Figures, Measurement
+from greenroom.domain.model import Colour
 from greenroom.errors import Temporary
 from greenroom.ports import Analyser, Capability
 

@@ -8,7 +8,8 @@ from typing import Protocol
 
 import pytest
 
-from greenroom.domain.model import Case, Document, Finding, Verdict
+from greenroom.domain.model import Document, Verdict
+from greenroom.domain.opinion import Case, Finding
 from greenroom.ports import Check
 
 PATIENCE = 60.0
