@@ -10,7 +10,7 @@ from greenroom import plugins
 from greenroom.config.planning import PARITY
 from greenroom.engine.world import Adapters
 from greenroom.errors import GreenroomError
-from greenroom.ports import Analyser, Artefact, Check, Environment, Notifier, Place, Router
+from greenroom.ports import Check, Environment, Notifier, Place, Router
 
 if TYPE_CHECKING:
     from greenroom.adapters.checks.parity import ParityCheck
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from greenroom.premises import Premises
 
 _ASKED_WITHIN = 20.0
+_OF_THE_ENVIRONMENT = ("artefact", "environment")
+"""What works where the environment is; the rest works where the router is."""
 
 
 def make(kind: str, section: Section, place: Place) -> Any:
@@ -28,8 +30,10 @@ def make(kind: str, section: Section, place: Place) -> Any:
 def adapters(loaded: Loaded, premises: Premises) -> Adapters:
     """Everything that a release acts and looks through."""
     sections = loaded.sections
-    router, routers = _router(sections, premises)
-    environment = _environment(sections, premises)
+    artefact, _ = _one("artefact", sections, premises)
+    environment, _ = _one("environment", sections, premises)
+    router, routers = _one("router", sections, premises)
+    measures = sections.router.type in plugins.known("analyser")
     place = premises.place()
     checks: dict[str, Check] = {section.name: make("check", section, place) for section in sections.checks}
     if len(routers) > 1:
@@ -39,10 +43,10 @@ def adapters(loaded: Loaded, premises: Premises) -> Adapters:
     if PARITY in loaded.plan.checks:
         checks[PARITY] = parity(environment, router, loaded)
     return Adapters(
-        artefact=_artefact(sections, premises),
+        artefact=artefact,
         environment=environment,
         router=router,
-        analyser=_analyser(sections, premises),
+        analyser=_one("analyser", sections, premises)[0] if measures else None,
         checks=checks,
         watches={section.name: make("check", section, place) for section in sections.watches},
     )
@@ -59,54 +63,41 @@ def notifiers(loaded: Loaded, premises: Premises) -> tuple[Notifier, ...]:
     return tuple(make("notifier", section, premises.place()) for section in loaded.sections.notifiers)
 
 
-def _places(
-    sections: Sections, premises: Premises, names: tuple[str, ...], *, environment: bool
-) -> Mapping[str, Place]:
-    apart = environment and sections.environment_on != sections.router_on
-    return {name: premises.place(name, apart=apart) for name in names or ("",)}
+def _places(sections: Sections, premises: Premises, kind: str) -> Mapping[str, Place]:
+    """By host, where adapters of this kind work; "" alone: one place that no host is named for."""
+    if kind not in _OF_THE_ENVIRONMENT:
+        return {name: premises.place(name, apart=False) for name in sections.router_on or ("",)}
+    apart = sections.environment_on != sections.router_on
+    return {name: premises.place(name, apart=apart) for name in sections.environment_on or ("",)}
 
 
-def _artefact(sections: Sections, premises: Premises) -> Artefact:
-    places = _places(sections, premises, sections.environment_on, environment=True)
-    made: dict[str, Artefact] = {name: make("artefact", sections.environment, at) for name, at in places.items()}
-    if "" in made:
-        return made[""]
-    from greenroom.adapters.several.artefact import SeveralArtefacts
-
-    return SeveralArtefacts(made)
+def _one(kind: str, sections: Sections, premises: Premises) -> tuple[Any, Mapping[str, Any]]:
+    """The adapter that the engine knows, and those that it consists of, by host."""
+    section = sections.environment if kind in _OF_THE_ENVIRONMENT else sections.router
+    made = {name: make(kind, section, place) for name, place in _places(sections, premises, kind).items()}
+    return made[""] if "" in made else _several(kind, made, sections), made
 
 
-def _environment(sections: Sections, premises: Premises) -> Environment:
-    places = _places(sections, premises, sections.environment_on, environment=True)
-    made: dict[str, Environment] = {name: make("environment", sections.environment, at) for name, at in places.items()}
-    if "" in made:
-        return made[""]
-    from greenroom.adapters.several.environment import SeveralEnvironments
+def _several(kind: str, made: Mapping[str, Any], sections: Sections) -> Any:
+    """Several as one."""
+    match kind:
+        case "artefact":
+            from greenroom.adapters.several.artefact import SeveralArtefacts
 
-    return SeveralEnvironments(made)
+            return SeveralArtefacts(made)
+        case "environment":
+            from greenroom.adapters.several.environment import SeveralEnvironments
 
+            return SeveralEnvironments(made)
+        case "router":
+            from greenroom.adapters.several.router import SeveralRouters
 
-def _router(sections: Sections, premises: Premises) -> tuple[Router, Mapping[str, Router]]:
-    """The one that the engine knows, and those that it consists of."""
-    places = _places(sections, premises, sections.router_on, environment=False)
-    made: dict[str, Router] = {name: make("router", sections.router, at) for name, at in places.items()}
-    if "" in made:
-        return made[""], made
-    from greenroom.adapters.several.router import SeveralRouters
+            return SeveralRouters(made, own=sections.environment_on == sections.router_on)
+        case "analyser":
+            from greenroom.adapters.several.analyser import SeveralAnalysers
 
-    return SeveralRouters(made, own=sections.environment_on == sections.router_on), made
-
-
-def _analyser(sections: Sections, premises: Premises) -> Analyser | None:
-    if sections.router.type not in plugins.known("analyser"):
-        return None
-    places = _places(sections, premises, sections.router_on, environment=False)
-    made: dict[str, Analyser] = {name: make("analyser", sections.router, at) for name, at in places.items()}
-    if "" in made:
-        return made[""]
-    from greenroom.adapters.several.analyser import SeveralAnalysers
-
-    return SeveralAnalysers(made)
+            return SeveralAnalysers(made)
+    raise ValueError(f"there is no {kind} on several hosts")
 
 
 def prepare(loaded: Loaded, premises: Premises) -> Mapping[str, list[str]]:
@@ -115,7 +106,7 @@ def prepare(loaded: Loaded, premises: Premises) -> Mapping[str, list[str]]:
     found = plugins.find("router", sections.router.type)
     if not hasattr(found, "prepare"):
         return {}
-    places = _places(sections, premises, sections.router_on, environment=False)
+    places = _places(sections, premises, "router")
     return {name: found.prepare(sections.router.settings, place) for name, place in places.items()}
 
 
@@ -156,13 +147,10 @@ def hazards(loaded: Loaded, premises: Premises) -> list[str]:
 def _examined(loaded: Loaded, premises: Premises, what: str) -> list[str]:
     sections = loaded.sections
     calls: dict[str, Callable[[], list[str]]] = {}
-    for kind, section, names in (
-        ("environment", sections.environment, sections.environment_on),
-        ("router", sections.router, sections.router_on),
-    ):
+    for kind, section in (("environment", sections.environment), ("router", sections.router)):
         examine = getattr(plugins.find(kind, section.type), what, None)
         if examine is not None:
-            for name, place in _places(sections, premises, names, environment=kind == "environment").items():
+            for name, place in _places(sections, premises, kind).items():
                 calls[f"{kind}/{name}"] = partial(_told, kind, name, partial(examine, section.settings, place))
     return _placed(loaded, [problem for told in _side_by_side(calls).values() for problem in told])
 

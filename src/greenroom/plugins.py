@@ -67,16 +67,25 @@ def origin(point: EntryPoint) -> str:
 
 
 @cache
+def _installed() -> Any:
+    """Once per process: what is installed does not change under a running command, and reading it takes its time.
+
+    Of another type up to Python 3.11 than since; both can `select`.
+    """
+    return entry_points()
+
+
+@cache
 def _found(kind: str) -> dict[str, tuple[EntryPoint, ...]]:
-    """Once per process: what is installed does not change under a running command."""
     found: dict[str, dict[str, EntryPoint]] = {}
-    for point in entry_points(group=GROUPS[kind]):
+    for point in _installed().select(group=GROUPS[kind]):
         found.setdefault(point.name, {}).setdefault(point.value, point)
     return {name: tuple(by_value.values()) for name, by_value in found.items()}
 
 
 def forget() -> None:
     """Look anew at what is installed: for tests, and for who installs while they run."""
+    _installed.cache_clear()
     _found.cache_clear()
 
 

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from greenroom.adapters.docker.containers import Container, moment
 from greenroom.adapters.docker.facts import facts
 from greenroom.adapters.docker.output import stamped
-from greenroom.adapters.docker.roster import Cast, slots
+from greenroom.adapters.docker.roster import Cast
 from greenroom.adapters.docker.settings import PORTS, DockerSettings, first_port, of_definition
+from greenroom.adapters.slots import slots
 from greenroom.domain.model import Colour, EnvironmentSpec, Role
 from greenroom.errors import Permanent
 from greenroom.ports import Line, Place
@@ -31,7 +32,7 @@ def cast(tmp_path: Path, values: dict[str, str] | None = None, **more: Any) -> C
 
 
 def body(made: Cast, process: str = "web", port: int = 21000) -> dict[str, Any]:
-    slot = next(s for s in slots(made.settings, Role.ACTIVE) if s.process == process)
+    slot = next(s for s in slots(made.settings.processes, Role.ACTIVE) if s.process == process)
     return made.body(slot, port)
 
 
@@ -118,7 +119,7 @@ def test_everything_of_the_file_reaches_docker(tmp_path: Path) -> None:
     ]
     assert host["RestartPolicy"] == {"Name": "unless-stopped"}
     assert "pike" not in str(found)
-    labels = made.labels(slots(made.settings, Role.ACTIVE)[0], found, 7)
+    labels = made.labels(slots(made.settings.processes, Role.ACTIVE)[0], found, 7)
     assert "swordfish" not in str(labels)
     assert (labels["greenroom.epoch"], labels["greenroom.release"]) == ("7", "r-7")
 

@@ -14,7 +14,9 @@ from docker.errors import APIError, NotFound
 from greenroom.adapters.docker.client import client, full, said
 from greenroom.adapters.docker.containers import Container, ending_name
 from greenroom.adapters.docker.output import printable
-from greenroom.adapters.docker.roster import LABEL, Cast, Slot
+from greenroom.adapters.docker.roster import LABEL, Cast
+from greenroom.adapters.docker.settings import DockerProcess
+from greenroom.adapters.slots import Slot
 from greenroom.domain.model import Colour
 from greenroom.errors import Permanent, PortError
 from greenroom.ports import Place
@@ -95,7 +97,7 @@ class Crew:
 
     # --- doing
 
-    def create(self, cast: Cast, slot: Slot, port: int, epoch: int) -> Container:
+    def create(self, cast: Cast, slot: Slot[DockerProcess], port: int, epoch: int) -> Container:
         """Made, not started. Where a foreign container has our name it keeps it, and ours gets another."""
         body = cast.body(slot, port)
         body["Labels"] = cast.labels(slot, body, epoch)
@@ -112,7 +114,7 @@ class Crew:
                         raise _understood(error, cast, slot) from None
         raise Permanent(f"{_NAMES} containers that are not ours have the names {cast.name(slot)}, ….2 and so on")
 
-    def start(self, container: Container, cast: Cast, slot: Slot) -> None:
+    def start(self, container: Container, cast: Cast, slot: Slot[DockerProcess]) -> None:
         """`PortTaken` where it cannot be published there. What keeps the program from starting, the container says."""
         with self.engine(changing=True) as engine:
             try:
@@ -175,7 +177,7 @@ def _hold(api: Any, container: Container) -> None:
         api.update_container(container.id, restart_policy={"Name": "no"})
 
 
-def _understood(error: APIError, cast: Cast, slot: Slot) -> Exception:
+def _understood(error: APIError, cast: Cast, slot: Slot[DockerProcess]) -> Exception:
     """What Docker says of a container that it will not make, with the way out; else its own error."""
     text = said(error)
     if network := _NO_NETWORK.search(text):

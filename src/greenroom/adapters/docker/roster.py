@@ -14,7 +14,8 @@ from typing import Any
 from greenroom.adapters.docker.limits import ContainerSettings, Mount, merged
 from greenroom.adapters.docker.settings import DockerProcess, DockerSettings
 from greenroom.adapters.process.commands import words
-from greenroom.domain.model import Colour, EnvironmentSpec, Role
+from greenroom.adapters.slots import Slot
+from greenroom.domain.model import Colour, EnvironmentSpec
 from greenroom.domain.template import fill, reveal
 from greenroom.errors import Permanent
 from greenroom.ports import Place
@@ -22,32 +23,6 @@ from greenroom.ports import Place
 LABEL = "greenroom."
 HEALTH_WITHIN = 5.0
 SECRETS = "/run/secrets"
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One replica of one process, whether it runs or not."""
-
-    process: str
-    replica: int
-    settings: DockerProcess
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.process, str(self.replica)
-
-    @property
-    def worker(self) -> bool:
-        return self.settings.runs == "active"
-
-    def __str__(self) -> str:
-        return f"{self.process}-{self.replica}"
-
-
-def slots(settings: DockerSettings, role: Role) -> list[Slot]:
-    """All that shall run in this role; workers last."""
-    found = [Slot(name, n, p) for name, p in settings.processes.items() for n in range(1, p.replicas + 1)]
-    return sorted((s for s in found if role is Role.ACTIVE or not s.worker), key=lambda s: s.worker)
 
 
 def address_of(settings: DockerSettings, place: Place) -> str:
@@ -72,14 +47,14 @@ class Cast:
     level: bool = False
     """`{colour}`, `{version}` and the like stay as they are written."""
 
-    def name(self, slot: Slot) -> str:
+    def name(self, slot: Slot[DockerProcess]) -> str:
         return f"{self.place.service}-{self.colour}-{slot}"
 
-    def published(self, slot: Slot) -> bool:
+    def published(self, slot: Slot[DockerProcess]) -> bool:
         """Its port is reachable from outside: it has the traffic, or its health is asked by HTTP."""
         return slot.process == self.settings.routed or slot.settings.health.path is not None
 
-    def labels(self, slot: Slot, body: Mapping[str, Any], epoch: int) -> dict[str, str]:
+    def labels(self, slot: Slot[DockerProcess], body: Mapping[str, Any], epoch: int) -> dict[str, str]:
         told = {
             "service": self.place.service,
             "colour": str(self.colour),
@@ -94,7 +69,7 @@ class Cast:
         }
         return {f"{LABEL}{name}": value for name, value in told.items()}
 
-    def body(self, slot: Slot, port: int = 0) -> dict[str, Any]:
+    def body(self, slot: Slot[DockerProcess], port: int = 0) -> dict[str, Any]:
         """What `POST /containers/create` wants. `port`: where its own is published, 0 for nowhere."""
         process, limits = slot.settings, merged(self.settings, slot.settings)
         networks = limits.networks or ()
@@ -119,10 +94,10 @@ class Cast:
         """The same in the words of the definition, for texts that must not differ between colours and versions."""
         return replace(self, level=True)
 
-    def networks(self, slot: Slot) -> tuple[str, ...]:
+    def networks(self, slot: Slot[DockerProcess]) -> tuple[str, ...]:
         return merged(self.settings, slot.settings).networks or ()
 
-    def variables(self, slot: Slot) -> dict[str, str]:
+    def variables(self, slot: Slot[DockerProcess]) -> dict[str, str]:
         own = {**self.settings.env, **slot.settings.env}
         names = self.names(slot)
         return {
@@ -134,7 +109,7 @@ class Cast:
             "GREENROOM_RELEASE": self.spec.release,
         }
 
-    def names(self, slot: Slot) -> dict[str, str]:
+    def names(self, slot: Slot[DockerProcess]) -> dict[str, str]:
         if self.level:
             return {}
         spec, port = self.spec, str(slot.settings.port)
@@ -155,7 +130,7 @@ class Cast:
 
     # --- parts of the body
 
-    def _command(self, slot: Slot, command: str | Sequence[str] | None) -> list[str] | None:
+    def _command(self, slot: Slot[DockerProcess], command: str | Sequence[str] | None) -> list[str] | None:
         """Split first, then filled: a version is never read by a shell."""
         if command is None:
             return None
@@ -167,7 +142,7 @@ class Cast:
             return ["/bin/sh", "-c", fill(command, {name: shlex.quote(value) for name, value in names.items()})]
         return [fill(word, names) for word in split]
 
-    def _healthcheck(self, slot: Slot) -> dict[str, Any] | None:
+    def _healthcheck(self, slot: Slot[DockerProcess]) -> dict[str, Any] | None:
         """Ours, else the image's at our pace: with its own 30 s a release would wait for nothing."""
         health = slot.settings.health
         if health.path:
@@ -178,7 +153,7 @@ class Cast:
         text = fill(health.command, {name: shlex.quote(value) for name, value in self.names(slot).items()})
         return {"Test": ["CMD-SHELL", text], "Timeout": _nanoseconds(HEALTH_WITHIN), "Retries": 2, **pace}
 
-    def _bindings(self, slot: Slot, port: int) -> dict[str, list[dict[str, str]]]:
+    def _bindings(self, slot: Slot[DockerProcess], port: int) -> dict[str, list[dict[str, str]]]:
         found: dict[str, list[dict[str, str]]] = {}
         if port:
             own = {"HostIp": self.settings.publish or self.place.address, "HostPort": str(port)}
@@ -190,7 +165,7 @@ class Cast:
             found.setdefault(f"{inside}/{protocol or 'tcp'}", []).append(where)
         return found
 
-    def _host(self, slot: Slot, limits: ContainerSettings) -> dict[str, Any]:
+    def _host(self, slot: Slot[DockerProcess], limits: ContainerSettings) -> dict[str, Any]:
         security = list(limits.security_opt or ())
         if limits.no_new_privileges:
             security.append("no-new-privileges:true")

@@ -17,8 +17,10 @@ from greenroom.adapters.docker.crew import Crew, PortTaken, side_by_side
 from greenroom.adapters.docker.output import KEPT, end_of
 from greenroom.adapters.docker.ports import Ports, listened
 from greenroom.adapters.docker.records import Ledger
-from greenroom.adapters.docker.roster import Cast, Slot
+from greenroom.adapters.docker.roster import Cast
+from greenroom.adapters.docker.settings import DockerProcess
 from greenroom.adapters.hosts.fenced import Folder, Write
+from greenroom.adapters.slots import Slot
 from greenroom.domain.model import Colour
 from greenroom.errors import Permanent, Temporary
 
@@ -45,7 +47,7 @@ class Staffing:
     ledger: Ledger
     epoch: int
 
-    def bring(self, cast: Cast, wanted: Sequence[Slot], found: Sequence[Container]) -> None:
+    def bring(self, cast: Cast, wanted: Sequence[Slot[DockerProcess]], found: Sequence[Container]) -> None:
         """Everything else on this colour ends; what is missing and has no predecessor that lives is started."""
         present = present_of(found, cast.spec.release)
         kept = {c.id for slot in wanted if (c := present.get(slot.key)) and not c.broken}
@@ -97,7 +99,7 @@ class Staffing:
 
     # --- one replica
 
-    def _again(self, halted: Container, cast: Cast, slot: Slot) -> bool:
+    def _again(self, halted: Container, cast: Cast, slot: Slot[DockerProcess]) -> bool:
         """The same container goes on, unless its port was taken. After a reboot Docker may have been quicker."""
         try:
             self.crew.start(halted, cast, slot)
@@ -108,7 +110,7 @@ class Staffing:
                 return False
         return True
 
-    def _up(self, cast: Cast, slot: Slot, halted: Container | None, ports: Ports) -> None:
+    def _up(self, cast: Cast, slot: Slot[DockerProcess], halted: Container | None, ports: Ports) -> None:
         self.ledger.fence(self.epoch)
         if halted is not None and self._again(halted, cast, slot):
             return

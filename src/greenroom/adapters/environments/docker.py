@@ -22,10 +22,11 @@ from greenroom.adapters.docker.crew import Crew
 from greenroom.adapters.docker.health import Inspection, Patient
 from greenroom.adapters.docker.output import ascending, stamped
 from greenroom.adapters.docker.records import Ledger, Record
-from greenroom.adapters.docker.roster import SECRETS, Cast, Slot, address_of, slots
-from greenroom.adapters.docker.settings import DockerSettings, of_definition
+from greenroom.adapters.docker.roster import SECRETS, Cast, address_of
+from greenroom.adapters.docker.settings import DockerProcess, DockerSettings, of_definition
 from greenroom.adapters.docker.staffing import Staffing, present_of
 from greenroom.adapters.hosts.fenced import Change, Gone
+from greenroom.adapters.slots import Slot, slots
 from greenroom.domain.model import Colour, Endpoint, EnvironmentSpec, EnvironmentStatus, Role
 from greenroom.errors import Permanent, PortError, Temporary
 from greenroom.ports import ActionKey, Capability, Facts, Line, Place
@@ -68,7 +69,7 @@ class DockerEnvironment:
         role, absent = self._stand(cast, found, present)
         if absent:
             return self._incomplete(cast, found, absent)
-        wanted = slots(cast.settings, record.spec.role)
+        wanted = slots(cast.settings.processes, record.spec.role)
         patients = [self._patient(cast, slot, present[slot.key]) for slot in wanted if slot.key in present]
         seen = self._inspection.look(patients, cast.values, self.crew.lines)
         spec = record.spec
@@ -90,7 +91,7 @@ class DockerEnvironment:
                 self._known(spec)
             self.ledger.write(colour, Record(spec), key.epoch, *self._outdated(colour, before, spec), *files)
             staffing = Staffing(self.crew, self.ledger, key.epoch)
-            staffing.bring(cast, slots(cast.settings, spec.role), self.crew.all(colour))
+            staffing.bring(cast, slots(cast.settings.processes, spec.role), self.crew.all(colour))
 
     def remove(self, colour: Colour, key: ActionKey) -> None:
         with self._changing(colour):
@@ -120,7 +121,7 @@ class DockerEnvironment:
         cast = self._cast(colour, record.spec, lenient=True)
         present = present_of(self.crew.all(colour), record.spec.release)
         found: dict[str, Facts] = {}
-        for slot in slots(cast.settings, record.spec.role):
+        for slot in slots(cast.settings.processes, record.spec.role):
             if slot.key in present:
                 before = found.get(slot.process)
                 found[slot.process] = _alike(before, self._facts(cast, slot, present[slot.key]))
@@ -147,13 +148,13 @@ class DockerEnvironment:
 
     def _stand(
         self, cast: Cast, found: Sequence[Container], present: Mapping[tuple[str, str], Container]
-    ) -> tuple[Role | None, list[Slot]]:
+    ) -> tuple[Role | None, list[Slot[DockerProcess]]]:
         """The role that is held in truth, and what is not there although nothing is in its way.
 
         None while workers are being started or stopped.
         """
-        missing = [slot for slot in slots(cast.settings, cast.spec.role) if slot.key not in present]
-        workers = [slot for slot in slots(cast.settings, Role.ACTIVE) if slot.worker]
+        missing = [slot for slot in slots(cast.settings.processes, cast.spec.role) if slot.key not in present]
+        workers = [slot for slot in slots(cast.settings.processes, Role.ACTIVE) if slot.worker]
         alive = [c for c in found if c.worker and (c.running or (bool(c.broken) and not c.ending))]
         absent = [slot for slot in missing if not slot.worker]
         if not alive:
@@ -166,7 +167,9 @@ class DockerEnvironment:
             absent = missing if missing else absent
         return (Role.ACTIVE if not older and len(staff) == len(workers) else None), absent
 
-    def _incomplete(self, cast: Cast, found: Sequence[Container], absent: Sequence[Slot]) -> EnvironmentStatus:
+    def _incomplete(
+        self, cast: Cast, found: Sequence[Container], absent: Sequence[Slot[DockerProcess]]
+    ) -> EnvironmentStatus:
         """Without members: what is not there has to be started."""
         spec, texts, failed = cast.spec, [], ""
         for slot in absent:
@@ -179,7 +182,7 @@ class DockerEnvironment:
         detail = "not running: " + ", ".join(texts)
         return EnvironmentStatus(cast.colour, spec.release, spec.version, failed=failed, detail=detail)
 
-    def _patient(self, cast: Cast, slot: Slot, container: Container) -> Patient:
+    def _patient(self, cast: Cast, slot: Slot[DockerProcess], container: Container) -> Patient:
         endpoint = None
         if cast.published(slot):
             outside = [
@@ -191,7 +194,7 @@ class DockerEnvironment:
             slot.process, slot.replica, container, endpoint, routed, health.path, health.status, health.timeout
         )
 
-    def _facts(self, cast: Cast, slot: Slot, container: Container) -> Facts:
+    def _facts(self, cast: Cast, slot: Slot[DockerProcess], container: Container) -> Facts:
         body = cast.body(slot, 1)
         told, plain = (parity.facts(b, b["HostConfig"]) for b in (body, cast.levelled().body(slot, 1)))
         told["networks"] = plain["networks"] = ", ".join(sorted(cast.networks(slot) or ("bridge",)))

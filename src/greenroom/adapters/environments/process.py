@@ -20,8 +20,9 @@ from typing import Any, ClassVar
 from greenroom.adapters.process import problems as asked
 from greenroom.adapters.process.inspection import Inspection
 from greenroom.adapters.process.output import rotate, set_aside
-from greenroom.adapters.process.roster import Cast, Slot, log_file, slots
-from greenroom.adapters.process.settings import EnvironmentSettings, of_definition
+from greenroom.adapters.process.roster import Cast, log_file
+from greenroom.adapters.process.settings import EnvironmentSettings, ProcessSettings, of_definition
+from greenroom.adapters.slots import Slot, slots
 from greenroom.adapters.supervisor import runfiles
 from greenroom.adapters.supervisor.client import Supervisord
 from greenroom.domain.model import Colour, Endpoint, EnvironmentSpec, EnvironmentStatus, Role
@@ -65,14 +66,14 @@ class ProcessEnvironment:
         spec = _spec(record)
         settings = of_definition(spec.definition, self._values(spec.release, lenient=True))
         present = _present(programs, spec.release)
-        missing = [s for s in slots(settings, spec.role) if s.key not in present]
-        role = _role(programs, spec, [s for s in slots(settings, Role.ACTIVE) if s.worker], present)
+        missing = [s for s in slots(settings.processes, spec.role) if s.key not in present]
+        role = _role(programs, spec, [s for s in slots(settings.processes, Role.ACTIVE) if s.worker], present)
         orphan_worker = any(s.life is Life.ORPHAN and _is_worker(s) for s in programs.values())
         if any(not slot.worker for slot in missing) or (missing and orphan_worker):
             detail = "not running: " + ", ".join(map(str, missing))
             return EnvironmentStatus(colour, spec.release, spec.version, leftovers=leftovers, detail=detail)
         cast = Cast(self.place, colour, spec, settings, self._values(spec.release, lenient=True))
-        staffed = [(s, present[s.key]) for s in slots(settings, spec.role) if s.key in present]
+        staffed = [(s, present[s.key]) for s in slots(settings.processes, spec.role) if s.key in present]
         seen = self._inspection.look(cast, staffed)
         return EnvironmentStatus(
             colour, spec.release, spec.version, role, seen.members, leftovers, seen.failed, seen.detail
@@ -90,10 +91,10 @@ class ProcessEnvironment:
             before, everything = self._record(colour), self.supervisor.observe()
             programs = _of(colour, everything)
             taken = {status.program.port for status in everything.values()}
-            wanted = slots(cast.settings, spec.role)
+            wanted = slots(cast.settings.processes, spec.role)
             self._write(colour, spec)
             if before is None or before["release"] != spec.release:
-                for slot in slots(cast.settings, Role.ACTIVE):
+                for slot in slots(cast.settings.processes, Role.ACTIVE):
                     set_aside(log_file(self.place, colour, slot))
             present = _present(programs, spec.release)
             kept = {present[slot.key].program.name for slot in wanted if slot.key in present}
@@ -251,7 +252,7 @@ def _present(programs: Programs, release: str) -> dict[tuple[str, str], ProgramS
     return found
 
 
-def _name(colour: Colour, slot: Slot, programs: Programs) -> str:
+def _name(colour: Colour, slot: Slot[ProcessSettings], programs: Programs) -> str:
     """The slot's name; beside an orphan of that name another one. A worker takes its orphan's name: it waits for it."""
     base = f"{colour}-{slot}"
     name, number = base, 2
@@ -261,7 +262,10 @@ def _name(colour: Colour, slot: Slot, programs: Programs) -> str:
 
 
 def _role(
-    programs: Programs, spec: EnvironmentSpec, workers: list[Slot], present: Mapping[tuple[str, str], ProgramStatus]
+    programs: Programs,
+    spec: EnvironmentSpec,
+    workers: list[Slot[ProcessSettings]],
+    present: Mapping[tuple[str, str], ProgramStatus],
 ) -> Role | None:
     """The role that is held in truth: whether the workers work. None while they are being started or stopped."""
     alive = [status for status in programs.values() if _is_worker(status) and status.life is not Life.STOPPED]

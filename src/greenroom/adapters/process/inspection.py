@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from greenroom.adapters.process import health
 from greenroom.adapters.process.output import last_lines
-from greenroom.adapters.process.roster import Cast, Slot, log_file
+from greenroom.adapters.process.roster import Cast, log_file
+from greenroom.adapters.process.settings import ProcessSettings
+from greenroom.adapters.slots import Slot
 from greenroom.adapters.supervisor.inherit import inherited
 from greenroom.domain.model import Endpoint, Health, Member
 from greenroom.domain.template import conceal
@@ -19,7 +21,7 @@ STEADY = 1.0
 PATIENCE = 3.0
 """Seconds for which a process that was healthy may be late with its answers: a pause, a busy machine."""
 
-Staffed = Sequence[tuple[Slot, ProgramStatus]]
+Staffed = Sequence[tuple[Slot[ProcessSettings], ProgramStatus]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Inspection:
         members = tuple(self._member(cast, slot, status, answers) for slot, status in staffed)
         return self._summary(cast, staffed, members)
 
-    def _probe(self, cast: Cast, slot: Slot, status: ProgramStatus) -> Callable[[], health.Answer]:
+    def _probe(self, cast: Cast, slot: Slot[ProcessSettings], status: ProgramStatus) -> Callable[[], health.Answer]:
         wanted, name, pid, port = slot.settings.health, status.program.name, status.pid, status.program.port
         routed = slot.process == cast.settings.routed
 
@@ -74,7 +76,9 @@ class Inspection:
 
         return probe
 
-    def _member(self, cast: Cast, slot: Slot, status: ProgramStatus, answers: Mapping[str, str]) -> Member:
+    def _member(
+        self, cast: Cast, slot: Slot[ProcessSettings], status: ProgramStatus, answers: Mapping[str, str]
+    ) -> Member:
         program = status.program
         answer = answers.get(program.name, status.detail or f"is {status.life}")
         me = (program.name, status.pid)

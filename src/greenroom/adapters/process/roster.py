@@ -9,39 +9,14 @@ from pathlib import Path
 
 from greenroom.adapters.process.commands import words
 from greenroom.adapters.process.settings import EnvironmentSettings, ProcessSettings
-from greenroom.domain.model import Colour, EnvironmentSpec, Role
+from greenroom.adapters.slots import Slot
+from greenroom.domain.model import Colour, EnvironmentSpec
 from greenroom.domain.template import fill, reveal, secret_names
 from greenroom.errors import Permanent
 from greenroom.ports import Place, Program
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One replica of one process, whether it runs or not."""
-
-    process: str
-    replica: int
-    settings: ProcessSettings
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.process, str(self.replica)
-
-    @property
-    def worker(self) -> bool:
-        return self.settings.runs == "active"
-
-    def __str__(self) -> str:
-        return f"{self.process}-{self.replica}"
-
-
-def slots(settings: EnvironmentSettings, role: Role) -> list[Slot]:
-    """All that shall run in this role; workers last."""
-    found = [Slot(name, n, p) for name, p in settings.processes.items() for n in range(1, p.replicas + 1)]
-    return sorted((s for s in found if role is Role.ACTIVE or not s.worker), key=lambda s: s.worker)
-
-
-def log_file(place: Place, colour: Colour, slot: Slot) -> Path:
+def log_file(place: Place, colour: Colour, slot: Slot[ProcessSettings]) -> Path:
     return place.state.absolute() / "logs" / str(colour) / f"{slot}.log"
 
 
@@ -55,7 +30,7 @@ class Cast:
     settings: EnvironmentSettings
     values: Mapping[str, str]
 
-    def program(self, slot: Slot, name: str, port: int) -> Program:
+    def program(self, slot: Slot[ProcessSettings], name: str, port: int) -> Program:
         process = slot.settings
         environment, secrets = self.variables(slot, port)
         return Program(
@@ -92,7 +67,7 @@ class Cast:
             return ("/bin/sh", "-c", fill(text, quoted))
         return tuple(fill(word, self.names) for word in split)
 
-    def variables(self, slot: Slot, port: int) -> tuple[dict[str, str], dict[str, str]]:
+    def variables(self, slot: Slot[ProcessSettings], port: int) -> tuple[dict[str, str], dict[str, str]]:
         """The plain ones, and those that hold a secret."""
         plain = {
             "PORT": "{port}",
