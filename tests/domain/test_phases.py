@@ -28,9 +28,10 @@ def test_every_running_forward_phase_can_be_ended_by_a_person() -> None:
 
 
 def test_traffic_never_moves_before_shift() -> None:
-    order = [Phase.BUILD, Phase.START, Phase.CHECKS, Phase.SHIFT, Phase.BAKE, Phase.SUCCEEDED]
+    before = [Phase.GATES, Phase.BUILD, Phase.START, Phase.CHECKS, Phase.APPROVE]
+    order = [*before, Phase.SHIFT, Phase.BAKE, Phase.SUCCEEDED]
     assert [TABLE[p].next for p in order[:-1]] == order[1:]
-    assert [TABLE[p].exposed for p in order] == [False, False, False, True, True, True]
+    assert [TABLE[p].exposed for p in order] == [False] * 5 + [True, True, True]
 
 
 def test_only_what_the_table_says_is_a_move() -> None:

@@ -77,32 +77,38 @@ class Unroute:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask a check about the candidate; `memo` is what it gave us the last time.
+    """Ask a check (or, with `gate`, a gate) about the candidate; `memo` is what it gave us the last time.
 
-    The engine writes the answer as `Judged(release, "check:<name>", verdict, reason, memo)`, only when it changed, and
-    does not ask again before the answer's `again_after` has passed.
+    The engine writes the answer as `Judged(release, subject, verdict, reason, memo)`, only when it changed, and does not
+    ask again before the answer's `again_after` has passed.
     """
 
     check: str
     memo: Document | None
+    gate: bool = False
     verb: ClassVar[str] = "ask"
 
     @property
     def target(self) -> str:
-        return self.check
+        return f"gate:{self.check}" if self.gate else self.check
+
+    @property
+    def subject(self) -> str:
+        return f"{'gate' if self.gate else 'check'}:{self.check}"
 
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """End what a check has begun and will not be asked about again."""
+    """End what a check (or, with `gate`, a gate) has begun and will not be asked about again."""
 
     check: str
     memo: Document | None
+    gate: bool = False
     verb: ClassVar[str] = "withdraw"
 
     @property
     def target(self) -> str:
-        return self.check
+        return f"gate:{self.check}" if self.gate else self.check
 
 
 Action: TypeAlias = Make | Apply | Remove | Route | Unroute | Ask | Withdraw

@@ -61,6 +61,9 @@ def ways_out(release: Release) -> str:
     if release.phase is Phase.ROLLING_BACK:
         return "`greenroom rollback` (follow it), `greenroom reconcile --accept` (leave the traffic where it is)"
     verbs = sorted(release.row.commands - {"pause" if release.paused is not None else "resume"})
+    gate = release.asking
+    if not release.row.exposed and not (gate is not None and gate.people):
+        verbs = [verb for verb in verbs if verb != "promote"]
     typed = [f"`greenroom {verb}`" for verb in verbs]
     return ", ".join([f"`greenroom deploy {release.version}` (follow it)", *typed])
 
@@ -150,6 +153,12 @@ def _steer(service: Service, command: Command) -> Answer:
         return Not(text, hint)
     if verb == "abort" and release.phase is Phase.ABORTING:
         return Already(f"{release.id} is aborting already; following it", release.id)
+    gate = release.asking
+    if verb == "promote" and not release.row.exposed and (gate is None or not gate.people):
+        hint = f"ways out: {ways_out(release)}"
+        return Not(f"nothing waits for an approval in {release.phase.spoken}", hint)
+    if verb == "promote" and gate is not None and gate.people:
+        return _ask(replace(command, details={**command.details, "gate": gate.name}), release)
     if verb not in release.row.commands:
         hint = f"ways out: {ways_out(release)}"
         if verb == "abort" and "rollback" in release.row.commands:

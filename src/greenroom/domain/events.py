@@ -1,7 +1,12 @@
 """What is worth telling a person, read off the journal: one event at most for each record. Pure.
 
-`started`, `waiting_approval`, `paused`, `drifted`, `recovered`, `stuck`, `shifted`, and the ends `succeeded`, `aborted`,
-`rolled_back`, `failed`. An event's id is its place in the journal, so it is the same at every delivery.
+`started`, `waiting_approval`, `warned`, `paused`, `drifted`, `recovered`, `stuck`, `shifted`, and the ends `succeeded`,
+`aborted`, `rolled_back`, `failed`. An event's id is its place in the journal, so it is the same at every delivery.
+
+Its facts: `stage`, `colour`, `active`, `active_version`; `baseline` (the version before); `by` (who asked for the release,
+or for what the event tells), `why` (as they gave it); `reason` and `evidence` (lines); `took` (seconds since it began);
+`share` (the candidate's, in percent); `numbers` (by colour: `version`, `role`, `requests`, `errors`, `error_rate`, `p50`,
+`p99`, `over`, `share`), where a verdict left them in the journal; `ways` (commands, each with what it does).
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ KINDS = frozenset(
     (
         "started",
         "waiting_approval",
+        "warned",
         "paused",
         "drifted",
         "stuck",
@@ -30,6 +36,9 @@ KINDS = frozenset(
     )
 )
 
+_EVIDENCE = 20
+"""Lines."""
+
 
 def event_of(name: str, before: Service, entry: Entry, after: Service) -> Event | None:
     """What this record means to a person, given the state before and after it."""
@@ -41,15 +50,21 @@ def event_of(name: str, before: Service, entry: Entry, after: Service) -> Event 
     facts: dict[str, Any] = {"stage": str(release.phase), "colour": str(release.colour)} if release else {}
     if after.active is not None:
         facts |= {"active": str(after.active.colour), "active_version": after.active.version}
+    if release is not None:
+        facts |= _about(release, entry)
+    if ways := _ways(kind, after, entry.at):
+        facts["ways"] = ways
     names = (release.id, release.version) if release else ("", "")
-    return Event(f"{name}/{entry.seq}", kind, name, entry.at, *names, text, facts)
+    first, *more = text.splitlines() or [""]
+    if more:
+        facts["evidence"] = more[:_EVIDENCE]
+    return Event(f"{name}/{entry.seq}", kind, name, entry.at, *names, first, facts)
 
 
 def _found(before: Service, entry: Entry, after: Service) -> tuple[str, str] | None:
     match entry.record:
         case Requested(command="deploy", by=by):
-            verb = "adopted" if entry.record.details.get("adopt") else "released"
-            return "started", f"{_version(after)} is being {verb} (asked for by {by})"
+            return "started", f"{_version(after)} is being {_verb(entry.record, after)} (asked for by {by})"
         case Requested(command="pause", by=by):
             return "paused", f"{_version(after)} was paused by {by}; `greenroom resume` goes on"
         case Moved() as record:
@@ -62,8 +77,16 @@ def _found(before: Service, entry: Entry, after: Service) -> tuple[str, str] | N
             return ("recovered", "the route is as expected again") if before.drift else None
         case Judged(subject="stuck", verdict=verdict, reason=reason):
             return ("recovered" if verdict is Verdict.PASS else "stuck"), reason
+        case Judged(subject=subject) as record if subject.startswith("gate:"):
+            return _gate(before, record, after)
         case _:
             return None
+
+
+def _verb(record: Requested, after: Service) -> str:
+    if record.details.get("adopt"):
+        return "adopted"
+    return "rehearsed" if after.release is not None and after.release.plan.rehearsal else "released"
 
 
 def _moved(record: Moved, after: Service) -> tuple[str, str] | None:
@@ -72,15 +95,21 @@ def _moved(record: Moved, after: Service) -> tuple[str, str] | None:
         case Phase.SUCCEEDED:
             return "succeeded", f"{version} is live: {record.why}"
         case Phase.ABORTED:
-            return "aborted", f"{version} was not released: {record.why}; no traffic was moved"
+            return "aborted", _with(f"{version} was not released", record.why, "; no traffic was moved")
         case Phase.ROLLED_BACK:
             live = after.active.version if after.active else "the version before"
-            return "rolled_back", f"{version} was taken back, {live} serves: {record.why}"
+            return "rolled_back", _with(f"{version} was taken back, {live} serves", record.why)
         case Phase.FAILED:
-            return "failed", f"{version} failed and keeps the traffic: {record.why}"
+            return "failed", _with(f"{version} failed and keeps the traffic", record.why)
         case _:
             assert record.to not in ENDS
             return None
+
+
+def _with(text: str, why: str, tail: str = "") -> str:
+    """The first line of `why` in the sentence; its evidence below."""
+    first, *more = why.splitlines() or [""]
+    return "\n".join((f"{text}: {first}{tail}", *more))
 
 
 def _live(before: Service, after: Service) -> tuple[str, str] | None:
@@ -95,9 +124,77 @@ def _live(before: Service, after: Service) -> tuple[str, str] | None:
     return "shifted", f"{release.share} % of the traffic is on {release.version} ({release.colour})"
 
 
+def _gate(before: Service, record: Judged, after: Service) -> tuple[str, str] | None:
+    """People are told once that a gate waits for them, and of what failed and stops nothing."""
+    name = record.subject.removeprefix("gate:")
+    gate = next((g for g in after.release.plan.gates if g.name == name), None) if after.release else None
+    known = before.release.judgement(record.subject) if before.release else None
+    if gate is None or after.release is None or record.release != after.release.id:
+        return None
+    if gate.people and record.verdict is Verdict.WAIT and known is None:
+        text = f"{_version(after)} waits for approval ({name})"
+        return "waiting_approval", _with(text, record.reason, "; approve by `greenroom promote`")
+    if gate.notify_only and record.verdict in (Verdict.FAIL, Verdict.UNKNOWN):
+        could = "could not be answered" if record.verdict is Verdict.UNKNOWN else "failed"
+        return "warned", _with(f"{name} {could} for {_version(after)}, which goes on", record.reason)
+    return None
+
+
 def _step_known(release: Release | None) -> bool:
     return release is None or release.live_since is not None
 
 
 def _version(service: Service) -> str:
     return service.release.version if service.release else "nothing"
+
+
+def _about(release: Release, entry: Entry) -> dict[str, Any]:
+    record = entry.record
+    facts: dict[str, Any] = {"by": release.by, "took": round(max(0.0, entry.at - release.begun), 1)}
+    if isinstance(record, Requested):
+        facts["by"] = record.by
+        if record.why:
+            facts["why"] = record.why
+    if release.baseline is not None:
+        facts["baseline"] = release.baseline.version
+    if release.failure:
+        facts["reason"] = (release.failure.splitlines() or [""])[0]
+    if release.phase in (Phase.SHIFT, Phase.BAKE):
+        facts["share"] = release.share
+    if found := _numbers(release, record):
+        facts["numbers"] = found
+    return facts
+
+
+def _numbers(release: Release, record: object) -> dict[str, Any]:
+    """Those that this record brings, else those of the last verdict of the analysis."""
+    own = record.facts.get("numbers") if isinstance(record, Moved) else None
+    last = release.judgement("analysis")
+    found = own or (last.memo.get("numbers") if last is not None and last.memo else None)
+    return dict(found) if found else {}
+
+
+def _ways(kind: str, after: Service, at: float) -> dict[str, str]:
+    """What a person may do now, by command."""
+    back = {"greenroom rollback": "takes it back"}
+    match kind:
+        case "waiting_approval":
+            moved = after.release is not None and after.release.row.exposed
+            return {"greenroom promote": "approves"} | (back if moved else {"greenroom abort": "ends the release"})
+        case "paused":
+            moved = after.release is not None and after.release.row.exposed
+            return {"greenroom resume": "goes on"} | (back if moved else {"greenroom abort": "ends the release"})
+        case "shifted" | "warned":
+            return back if after.release is not None and after.release.baseline is not None else {}
+        case "succeeded":
+            warm = after.warm_at(at)
+            return {"greenroom rollback": f"{warm.deployed.version} serves again, at once"} if warm else {}
+        case "drifted":
+            return {"greenroom reconcile": "puts the route back", "greenroom reconcile --accept": "keeps it as it is"}
+        case "stuck":
+            return {"greenroom status": "says what is wrong", "greenroom doctor": "checks the set-up"}
+        case "aborted" | "rolled_back" | "failed":
+            release = after.release.id if after.release else ""
+            return {f"greenroom show {release}".strip(): "tells the whole story"}
+        case _:
+            return {}

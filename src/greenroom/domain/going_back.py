@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from greenroom.domain.actions import Decision, Do, Move, Wait, Withdraw
-from greenroom.domain.model import Colour, Role, Split, Verdict
+from greenroom.domain.actions import Decision, Move, Wait
+from greenroom.domain.gating import withdrawn
+from greenroom.domain.model import Colour, Role, Split
 from greenroom.domain.moves import SETTLE_WITHIN
 from greenroom.domain.phases import Phase
 from greenroom.domain.records import Moved
@@ -12,11 +13,8 @@ from greenroom.domain.routes import Scene, active_role, maintain, observed, role
 
 
 def aborting(scene: Scene, release: Release) -> Decision:
-    for name in release.plan.checks:
-        found = release.judgement(f"check:{name}")
-        done = any(f"/withdraw/{name}/" in key and a.outcome for key, a in scene.service.attempts.items())
-        if found is not None and found.verdict is Verdict.WAIT and not done:
-            return Do(Withdraw(name, found.memo), f"end check {name}")
+    if step := withdrawn(scene, release):
+        return step
     if release.baseline is not None and (
         step := maintain(scene, release.baseline, active_role(scene, release.baseline.colour))
     ):
@@ -57,6 +55,8 @@ def rolling_back(scene: Scene, release: Release) -> Decision:
             )
         split = Split.all_to(baseline.colour)
         return tell(scene, routing_spec(scene, split), f"traffic back to {baseline.colour}") or observed(release, split)
+    if step := withdrawn(scene, release):
+        return step
     for deployed in (release.deployed(scene.now), baseline):
         seen = scene.environment(deployed.colour)
         gone = deployed.colour is release.colour and seen is not None and seen.release != release.id

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from greenroom.domain.actions import Note
-from greenroom.domain.assess import judge
+from greenroom.domain.assess import figures_document, judge
 from greenroom.domain.figures import Figures
 from greenroom.domain.model import EnvironmentStatus, Health, Verdict
 from greenroom.domain.observation import Need
@@ -95,3 +97,29 @@ def outcome(scene: Scene, release: Release) -> Finding:
     if Need.MEASUREMENT in scene.seen.unseen:
         return Finding(Verdict.UNKNOWN, f"the analysis sees nothing: {scene.seen.unseen[Need.MEASUREMENT]}")
     return judge(release.plan.rules, scene.seen.history, release.colour, usual(scene, release), final=True)
+
+
+BESIDE = 30.0
+"""Seconds of the window that is shown of both colours."""
+
+
+def figures_beside(scene: Scene, release: Release) -> dict[str, Any]:
+    """What both versions' users met of late, for the journal: people want to see it side by side."""
+    history = scene.seen.history
+    before = usual(scene, release)
+    return {
+        "seconds": round(min(BESIDE, history.span), 1),
+        "candidate": figures_document(history.window(release.colour, BESIDE)),
+        "baseline": figures_document(before) if before is not None else None,
+    }
+
+
+def told_of(scene: Scene, release: Release) -> str:
+    """The share that the candidate really had in this step, and what its users met; "" without requests."""
+    since = scene.now - release.live_since if release.live_since is not None else 0.0
+    ours, theirs = (scene.seen.history.window(c, since) for c in (release.colour, release.colour.other))
+    total = ours.requests + theirs.requests
+    if not ours.requests:
+        return f"none of {total} requests were its" if total else ""
+    rate = 100 * ours.errors / ours.requests
+    return f"{100 * ours.requests / total:.3g} % of {total} requests were its, {rate:.3g} % of them failed"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from greenroom.domain.actions import Decision, Move, Wait
-from greenroom.domain.judging import failing, note_candidate
+from greenroom.domain.judging import failing, figures_beside, note_candidate
 from greenroom.domain.phases import Phase, may_move
 from greenroom.domain.records import Moved, Outcome
 from greenroom.domain.release import Release
@@ -13,22 +13,25 @@ SETTLE_WITHIN = 60.0
 """Seconds within which a router must serve what it was told."""
 
 
-def back(release: Release, why: str) -> Move:
+def back(release: Release, why: str, **facts: object) -> Move:
     """The way out of the present phase."""
     there = release.row.on_failure
     if there is Phase.ROLLING_BACK and release.baseline is None:
         there = Phase.FAILED
     assert there is not None
     assert may_move(release.phase, there)
-    return Move(Moved(release.id, there, why, release.step))
+    return Move(Moved(release.id, there, why, release.step, facts))
 
 
-def forward(release: Release, why: str, *, step: int | None = None, **facts: object) -> Decision:
-    """The next phase (or step), unless a person has paused the release."""
+def forward(
+    release: Release, why: str, *, step: int | None = None, there: Phase | None = None, **facts: object
+) -> Decision:
+    """The next phase (or step; or, if not the usual one, `there`), unless a person has paused the release."""
     if release.paused is not None:
         return Wait("paused: go on with `greenroom resume`")
-    there = release.phase if step is not None else release.row.next
+    there = there or (release.phase if step is not None else release.row.next)
     assert there is not None
+    assert may_move(release.phase, there)
     return Move(Moved(release.id, there, why, release.step if step is None else step, facts))
 
 
@@ -45,4 +48,5 @@ def unfit(scene: Scene, release: Release) -> Decision | None:
     if noted := note_candidate(scene, release):
         return noted
     bad = failing(scene, release)
-    return back(release, bad) if bad else None
+    facts = {"figures": figures_beside(scene, release)} if release.row.exposed else {}
+    return back(release, bad, **facts) if bad else None

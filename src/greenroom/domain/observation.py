@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from greenroom.domain.assess import History
+from greenroom.domain.figures import Reading
 from greenroom.domain.model import ArtefactStatus, Colour, EnvironmentStatus, Routing
 from greenroom.domain.opinion import Finding
 from greenroom.domain.phases import Phase
@@ -47,6 +48,8 @@ class Seen:
     routing: Routing | None = None
     history: History = field(default_factory=History)
     watches: Mapping[str, Watched] = field(default_factory=dict)
+    readings: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
+    """By `Rule.source`: what the sources of the analysis said, in order of time."""
     unseen: Mapping[Need, str] = field(default_factory=dict)
 
     def environment(self, colour: Colour) -> EnvironmentStatus | None:
@@ -68,7 +71,7 @@ def needs(service: Service, now: float) -> Mapping[Need, float]:
     if release.phase in (Phase.SHIFT, Phase.BAKE) and release.live_since is not None:
         age = QUICK if release.phase is Phase.SHIFT and release.whole else CALM
         return {Need.ROUTING: QUICK, Need.BLUE: age, Need.GREEN: age, Need.MEASUREMENT: QUICK, Need.WATCHES: QUICK}
-    if release.phase is Phase.CHECKS:
+    if release.phase in (Phase.GATES, Phase.CHECKS, Phase.APPROVE):
         return {Need.ROUTING: CALM, Need.BLUE: CALM, Need.GREEN: CALM, Need.MEASUREMENT: CALM}
     return {Need.ROUTING: 0.0, Need.BLUE: 0.0, Need.GREEN: 0.0, Need.MEASUREMENT: QUICK}
 

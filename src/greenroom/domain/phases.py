@@ -14,9 +14,11 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
+    GATES = "gates"
     BUILD = "build"
     START = "start"
     CHECKS = "checks"
+    APPROVE = "approve"
     SHIFT = "shift"
     BAKE = "bake"
     SUCCEEDED = "succeeded"
@@ -72,9 +74,11 @@ def _row(phase: Phase, does: str, status: Status, next: Phase | None, on_failure
 TABLE: dict[Phase, Row] = {
     row.phase: row
     for row in (
+        _row(Phase.GATES, "ask every gate on the source", Status.RUNNING, Phase.BUILD, Phase.ABORTING, False, "abort pause resume promote"),
         _row(Phase.BUILD, "copy the source and prepare it, once", Status.RUNNING, Phase.START, Phase.ABORTING, False, "abort pause resume"),
-        _row(Phase.START, "start it on the idle environment, open the test route", Status.RUNNING, Phase.CHECKS, Phase.ABORTING, False, "abort pause resume"),
-        _row(Phase.CHECKS, "ask every check through the test route", Status.RUNNING, Phase.SHIFT, Phase.ABORTING, False, "abort pause resume"),
+        _row(Phase.START, "ask the gates on the artefact, start it on the idle environment, open the test route", Status.RUNNING, Phase.CHECKS, Phase.ABORTING, False, "abort pause resume promote"),
+        _row(Phase.CHECKS, "ask every check through the test route", Status.RUNNING, Phase.APPROVE, Phase.ABORTING, False, "abort pause resume"),
+        _row(Phase.APPROVE, "wait for the gates before the traffic: people, and the hour", Status.RUNNING, Phase.SHIFT, Phase.ABORTING, False, "abort pause resume promote"),
         _row(Phase.SHIFT, "move the traffic, in the file's steps", Status.RUNNING, Phase.BAKE, Phase.ROLLING_BACK, True, "rollback promote pause resume"),
         _row(Phase.BAKE, "watch it under real traffic, both up", Status.BAKING, Phase.SUCCEEDED, Phase.ROLLING_BACK, True, "rollback promote pause resume"),
         _row(Phase.SUCCEEDED, "it is live; while the old one is warm, the way back is open", Status.SUCCEEDED, None, None, True, "rollback retire"),
@@ -97,6 +101,7 @@ def arrows() -> tuple[tuple[Phase, Phase, str], ...]:
             moves.append((row.phase, row.next, "done"))
         if row.on_failure:
             moves.append((row.phase, row.on_failure, "failure"))
+    moves.append((Phase.CHECKS, Phase.SHIFT, "done, and nobody has to approve"))
     moves.append((Phase.SHIFT, Phase.SHIFT, "next step"))
     moves.append((Phase.SHIFT, Phase.FAILED, "failure, and no baseline"))
     moves.append((Phase.BAKE, Phase.FAILED, "failure, and no baseline"))

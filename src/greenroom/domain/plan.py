@@ -94,6 +94,10 @@ class Plan:
     rehearsal: bool = False
     """A drill: the way back is taken on purpose after the first step."""
 
+    def gates_of(self, when: When) -> tuple[Gate, ...]:
+        """In the file's order."""
+        return tuple(gate for gate in self.gates if gate.when is when)
+
     def document(self) -> dict[str, Any]:
         return asdict(self)
 

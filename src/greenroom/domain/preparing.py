@@ -1,14 +1,23 @@
-"""Before any traffic moves: `build`, `start`, `checks`. The baseline is looked after meanwhile."""
+"""Before any traffic moves: `gates`, `build`, `start`, `checks`, `approve`. The baseline is looked after meanwhile."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from greenroom.domain.actions import Ask, Decision, Do, Make, Wait
 from greenroom.domain.assess import figures_document
+from greenroom.domain.gating import closed
 from greenroom.domain.model import Colour, Making, Role, Verdict
 from greenroom.domain.moves import SETTLE_WITHIN, back, failed, forward, unfit
 from greenroom.domain.observation import Need
+from greenroom.domain.phases import Phase
+from greenroom.domain.plan import When
 from greenroom.domain.release import Release, Service
 from greenroom.domain.routes import Scene, active_role, maintain, refresh, routing_spec, tell, vacate
+
+
+def gates(scene: Scene, release: Release) -> Decision:
+    return _support(scene, release) or closed(scene, release) or forward(release, "every gate is open")
 
 
 def build(scene: Scene, release: Release) -> Decision:
@@ -48,6 +57,8 @@ def _support(scene: Scene, release: Release, leaving: Colour | None = None) -> D
 
 
 def start(scene: Scene, release: Release) -> Decision:
+    if step := _closed_to_artefact(scene, release):
+        return step
     status = scene.environment(release.colour)
     late = scene.now - _begun(scene.service, release) - release.plan.ready_within
     if status is None:
@@ -79,6 +90,13 @@ def start(scene: Scene, release: Release) -> Decision:
     return step
 
 
+def _closed_to_artefact(scene: Scene, release: Release) -> Decision | None:
+    """Until the gates on the artefact are open. Nothing of it was started before that."""
+    if not release.asking:
+        return closed(scene, release)
+    return _support(scene, release) or closed(scene, release)
+
+
 def _begun(service: Service, release: Release) -> float:
     """When the candidate was first told to start."""
     begun = [a.first for key, a in service.attempts.items() if f"/apply/{release.colour}:{release.id}:" in key]
@@ -97,6 +115,8 @@ def checks(scene: Scene, release: Release) -> Decision:
         return Wait("paused: go on with `greenroom resume`")
     for name in release.plan.checks:
         found = release.judgement(f"check:{name}")
+        if name == release.checking and (step := _mirroring(scene, release)):
+            return step
         if found is None or found.verdict is Verdict.WAIT:
             if unasked := failed(scene, "ask", name, tries=5):
                 return back(release, f"check {name} could not be asked: {unasked}")
@@ -106,6 +126,33 @@ def checks(scene: Scene, release: Release) -> Decision:
             return back(release, f"check {name}: {unknown}{found.reason}")
     if status is None or not status.ready:
         return Wait(f"{release.version} is not ready on {release.colour}")
-    usual = scene.seen.history.window(release.colour.other)
     why = "every check passed" if release.plan.checks else "no checks are asked for"
-    return forward(release, why, step=None, baseline=figures_document(usual))
+    there = Phase.APPROVE if release.plan.gates_of(When.APPROVE) else Phase.SHIFT
+    return forward(release, why, there=there, baseline=_usual(scene, release))
+
+
+def _mirroring(scene: Scene, release: Release) -> Decision | None:
+    """Until the router copies requests for the check that is asked now, where that wants it."""
+    percent = release.plan.mirrors.get(release.checking, 0)
+    if not percent or release.baseline is None:
+        return None
+    spec = routing_spec(scene, release.split(-1), test=release.colour)
+    return tell(scene, spec, f"copy {percent} % of users' requests for {release.checking}")
+
+
+def approve(scene: Scene, release: Release) -> Decision:
+    status = scene.environment(release.colour)
+    if step := _support(scene, release):
+        return step
+    if status is not None and (status.failed or not status.present):
+        return back(release, status.failed or f"{release.version} is gone from {release.colour}")
+    if step := unfit(scene, release) or closed(scene, release):
+        return step
+    if status is None or not status.ready:
+        return Wait(f"{release.version} is not ready on {release.colour}")
+    return forward(release, "every gate is open", baseline=_usual(scene, release))
+
+
+def _usual(scene: Scene, release: Release) -> dict[str, Any]:
+    """What the baseline did in the window before the shift."""
+    return figures_document(scene.seen.history.window(release.colour.other))

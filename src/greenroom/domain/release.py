@@ -11,9 +11,18 @@ from typing import Any
 
 from greenroom.domain.figures import Figures
 from greenroom.domain.model import ArtefactSpec, Colour, Document, EnvironmentSpec, Role, Split, Verdict
+from greenroom.domain.opinion import Approval
 from greenroom.domain.phases import ENDS, TABLE, Phase, Row
-from greenroom.domain.plan import Plan
+from greenroom.domain.plan import Gate, Plan, When
 from greenroom.domain.records import Outcome
+
+GATED = {
+    Phase.GATES: When.SOURCE,
+    Phase.START: When.ARTEFACT,
+    Phase.APPROVE: When.APPROVE,
+    Phase.BAKE: When.BAKE,
+}
+"""The phases that ask gates, and which."""
 
 REMEMBERED = 20
 """Ended releases that the replayed state keeps; the journal keeps all."""
@@ -68,6 +77,10 @@ class Release:
     begun: float
     baseline: Deployed | None
     phase: Phase = Phase.BUILD
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    """Gates that are not asked, each with the reason that was given."""
+    approvals: Mapping[str, tuple[Approval, ...]] = field(default_factory=dict)
+    """By gate: who said yes."""
     since: float = 0.0
     step: int = 0
     why: str = ""
@@ -110,6 +123,30 @@ class Release:
 
     def judgement(self, subject: str) -> Judgement | None:
         return self.judged.get(subject)
+
+    @property
+    def when(self) -> When | None:
+        """The gates that the present phase asks."""
+        return GATED.get(self.phase)
+
+    @property
+    def asking(self) -> Gate | None:
+        """The gate that is being asked now."""
+        gates = self.plan.gates_of(self.when) if self.when else ()
+        for gate in gates:
+            found = self.judgement(f"gate:{gate.name}")
+            if found is None or found.verdict is Verdict.WAIT:
+                return gate
+        return None
+
+    @property
+    def checking(self) -> str:
+        """The check that is being asked now; "" for none."""
+        for name in self.plan.checks if self.phase is Phase.CHECKS else ():
+            found = self.judgement(f"check:{name}")
+            if found is None or found.verdict is Verdict.WAIT:
+                return name
+        return ""
 
     def deployed(self, since: float) -> Deployed:
         return Deployed(self.id, self.version, self.colour, self.artefact, self.definition, self.plan, since)

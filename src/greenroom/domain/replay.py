@@ -8,8 +8,9 @@ from typing import Any
 
 from greenroom.domain.assess import figures_of
 from greenroom.domain.model import Colour, Split, Verdict
+from greenroom.domain.opinion import Approval
 from greenroom.domain.phases import ENDS, Phase
-from greenroom.domain.plan import Plan
+from greenroom.domain.plan import Plan, When
 from greenroom.domain.records import Entry, Finished, Judged, Moved, Outcome, Requested, Started
 from greenroom.domain.release import REMEMBERED, Attempt, Deployed, Judgement, Release, Service, Warm
 
@@ -53,7 +54,10 @@ def _begin(state: Service, record: Requested, at: float) -> Service:
         since=at,
         baseline=state.active,
         why=record.why or "requested",
+        overrides=details.get("overrides", {}),
     )
+    if release.plan.gates_of(When.SOURCE):
+        release = replace(release, phase=Phase.GATES)
     kept = tuple(r for r in past if r is not None)
     return replace(state, release=release, past=kept, count=state.count + 1, down=False, unseen=None, attempts={})
 
@@ -76,6 +80,8 @@ def _requested(state: Service, record: Requested, at: float) -> Service:
     if release is None:
         return state
     match record.command:
+        case "promote" if "gate" in record.details:
+            return replace(_awake(state, at), release=_approved(state, release, record, at))
         case "promote":
             state = _awake(state, at)
             return replace(state, release=replace(state.release or release, promoted=True), restore=bool(state.drift))
@@ -88,6 +94,12 @@ def _requested(state: Service, record: Requested, at: float) -> Service:
             state = _awake(state, at)
             return replace(state, release=replace(state.release or release, going_back=why))
     return state
+
+
+def _approved(state: Service, release: Release, record: Requested, at: float) -> Release:
+    gate, groups = str(record.details["gate"]), tuple(record.details.get("groups", ()))
+    said = (*release.approvals.get(gate, ()), Approval(record.by, at, groups))
+    return replace(_awake(state, at).release or release, approvals={**release.approvals, gate: said})
 
 
 def _awake(state: Service, at: float) -> Service:

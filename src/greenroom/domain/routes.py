@@ -10,7 +10,9 @@ from greenroom.domain.model import (
     Colour,
     Endpoint,
     EnvironmentStatus,
+    First,
     Health,
+    Mirror,
     Role,
     Routing,
     RoutingSpec,
@@ -55,7 +57,7 @@ class Scene:
 def expected(service: Service) -> tuple[Split, ...]:
     """The splits that the router may show now without anybody else having told it; empty: any."""
     release = service.running
-    if release is None or release.phase in (Phase.BUILD, Phase.START, Phase.CHECKS, Phase.ABORTING):
+    if release is None or not release.row.exposed:
         return (Split.all_to(service.active.colour),) if service.active else (Split.none(),)
     if release.phase is Phase.ROLLING_BACK:
         back = release.baseline
@@ -113,7 +115,20 @@ def routing_spec(
     """The whole of what to tell the router. `without`: leave this colour out, nothing shall reach it."""
     blue = Backend() if without is Colour.BLUE else backend(scene, Colour.BLUE, split)
     green = Backend() if without is Colour.GREEN else backend(scene, Colour.GREEN, split)
-    return RoutingSpec(split, blue, green, test)
+    return RoutingSpec(split, blue, green, test, *_beside(scene.service))
+
+
+def _beside(service: Service) -> tuple[Mirror | None, First | None, Colour | None]:
+    """What the present phase wants of the router beside the split: copies, who goes first, the shield."""
+    release = service.running
+    if release is None or release.baseline is None or release.going_back:
+        return None, None, None
+    if percent := release.plan.mirrors.get(release.checking, 0):
+        return Mirror(release.colour, percent), None, None
+    if release.phase not in (Phase.SHIFT, Phase.BAKE):
+        return None, None, None
+    first = First(*release.plan.first, release.colour) if release.plan.first and not release.whole else None
+    return None, first, release.colour if release.plan.shield else None
 
 
 def tell(scene: Scene, spec: RoutingSpec, why: str) -> Decision | None:
@@ -150,11 +165,17 @@ def routed(scene: Scene, colour: Colour) -> bool | None:
     told = routing.told
     if told is None:
         return None if routing.running or routing.detail else False
-    if told.split.of(colour) > 0 or told.test is colour:
+    if told.split.of(colour) > 0 or told.test is colour or colour in _reached_beside(told):
         return True
     if not routing.running:
         return False
     return True if routing.live is None or routing.live.of(colour) > 0 else not routing.settled
+
+
+def _reached_beside(told: RoutingSpec) -> set[Colour]:
+    """Colours that get requests whatever the split says."""
+    reached = {part.colour for part in (told.mirror, told.first) if part is not None}
+    return reached | ({told.shield.other} if told.shield is not None else set())
 
 
 def vacate(scene: Scene, colour: Colour, drain: float, why: str) -> Decision | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from greenroom.domain.actions import Decision, Wait
-from greenroom.domain.judging import outcome
+from greenroom.domain.gating import closed, withdrawn
+from greenroom.domain.judging import figures_beside, outcome, told_of
 from greenroom.domain.model import Role, Verdict
 from greenroom.domain.moves import SETTLE_WITHIN, back, forward, unfit
 from greenroom.domain.release import Release
@@ -24,7 +25,8 @@ def _shifting(scene: Scene, release: Release) -> Decision:
     """Until this step's split was observed at the router."""
     status = scene.environment(release.colour)
     want = release.split()
-    if scene.told is None or scene.told.split != want:
+    spec = routing_spec(scene, want)
+    if scene.told is None or (scene.told.split, scene.told.first) != (want, spec.first):
         if status is not None and not status.present:
             return back(release, f"{release.version} is gone from {release.colour}")
         if step := unfit(scene, release):
@@ -33,7 +35,7 @@ def _shifting(scene: Scene, release: Release) -> Decision:
             return Wait(f"{release.version} is not ready on {release.colour}")
         if release.paused is not None:
             return Wait("paused: go on with `greenroom resume`")
-    step = tell(scene, routing_spec(scene, want), f"move the traffic: {want}")
+    step = tell(scene, spec, f"move the traffic: {want}")
     if step is None:
         return observed(release, want)
     if release.paused is None and scene.now > release.since + SETTLE_WITHIN:
@@ -63,12 +65,16 @@ def _hold(scene: Scene, release: Release, since: float) -> Decision:
             return Wait(f"waiting for approval at {step.percent} %: `greenroom promote` or `greenroom rollback`")
         if scene.now < since + step.hold:
             return Wait(f"{step.percent} % on {release.colour}", since + step.hold)
+        if release.plan.rehearsal:
+            return back(release, f"the rehearsal is over: {step.percent} % goes back")
         verdict = outcome(scene, release)
         if verdict.verdict is Verdict.FAIL:
             return back(release, verdict.reason)
         if verdict.verdict is not Verdict.PASS:
             return Wait(verdict.reason)
-    return forward(release, f"{step.percent} % was good", step=release.step + 1)
+    told = told_of(scene, release)
+    why = f"{step.percent} % was good" + (f": {told}" if told else "")
+    return forward(release, why, step=release.step + 1, figures=figures_beside(scene, release))
 
 
 def _roles(scene: Scene, release: Release) -> Decision | None:
@@ -89,9 +95,15 @@ def bake(scene: Scene, release: Release) -> Decision:
         return step
     if step := _upheld(scene, release):
         return step
+    if not release.promoted and (step := closed(scene, release)):
+        return step
+    if release.promoted and (step := withdrawn(scene, release)):
+        return step
     until = release.since + release.plan.bake
     if scene.now < until and not release.promoted:
         return Wait("baking", until)
+    if release.plan.rehearsal:
+        return back(release, "the rehearsal is over: all traffic goes back")
     if not release.promoted:
         verdict = outcome(scene, release)
         if verdict.verdict is Verdict.FAIL:
@@ -103,4 +115,5 @@ def bake(scene: Scene, release: Release) -> Decision:
         return Wait(f"not all of {release.colour} can be seen: {'; '.join(status.unseen)}")
     if not scene.settled:
         return Wait("the router does not show what it was told")
-    return forward(release, "promoted by hand" if release.promoted else "the bake is over, nothing was wrong")
+    why = "promoted by hand" if release.promoted else "the bake is over, nothing was wrong"
+    return forward(release, why, figures=figures_beside(scene, release))

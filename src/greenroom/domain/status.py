@@ -42,6 +42,10 @@ def status_of(service: Service, release: Release, now: float) -> Status:
 
 
 def waits_for_approval(release: Release) -> bool:
+    """A person is waited for: by a gate, or by a step of the shift."""
+    gate = release.asking
+    if gate is not None and gate.people:
+        return release.judgement(f"gate:{gate.name}") is not None
     steps = release.plan.steps
     at = steps[release.step] if release.step < len(steps) else None
     shifting = release.phase is Phase.SHIFT and release.live_since is not None and not release.whole
@@ -56,6 +60,8 @@ def sentence(service: Service, release: Release) -> str:
         return service.drift
     if release.paused is not None:
         return f"paused in {release.phase}; `greenroom resume` goes on"
+    if waits_for_approval(release) and (gate := release.asking) is not None:
+        return f"{gate.name}: {release.judged[f'gate:{gate.name}'].reason}"
     if waits_for_approval(release):
         return f"waiting for approval at {release.share} %; `greenroom promote` or `greenroom rollback`"
     trouble = [a.detail for a in service.attempts.values() if a.failures and a.detail]

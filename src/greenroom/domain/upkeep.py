@@ -35,7 +35,7 @@ def upkeep(scene: Scene) -> Decision:
         return put_back(scene, split)
     idle = active.colour.other
     warm = service.warm_at(now)
-    wanted = kept(service) or (warm is not None and warm.deployed.colour is idle)
+    wanted = kept(service, now) or (warm is not None and warm.deployed.colour is idle)
     if step := refresh(scene, split, without=None if wanted else idle):
         return step
     return _idle(scene, idle, active.plan.drain)
@@ -45,21 +45,31 @@ def _idle(scene: Scene, colour: Colour, drain: float) -> Decision:
     warm = scene.service.warm_at(scene.now)
     if warm is not None and warm.deployed.colour is colour:
         return maintain(scene, warm.deployed, Role.IDLE) or Wait("in sync", warm.until)
-    if not kept(scene.service) and (step := vacate(scene, colour, drain, "nobody needs it any more")):
-        return step
-    return Wait("in sync")
+    if not kept(scene.service, scene.now):
+        return vacate(scene, colour, drain, "nobody needs it any more") or Wait("in sync")
+    return Wait("in sync", kept_until(scene.service))
 
 
-def kept(service: Service) -> bool:
-    """The candidate that failed was asked to be kept for looking at (`--keep`), until `retire`."""
+def kept(service: Service, now: float) -> bool:
+    """The candidate that failed is kept for looking at: for its time, or until `retire` if that was asked for (`--keep`)."""
     release = service.release
-    failed = release is not None and release.phase in (Phase.ABORTED, Phase.ROLLED_BACK)
-    return bool(failed and release and release.plan.keep and release.id not in service.retired)
+    if release is None or release.id in service.retired or release.phase not in (Phase.ABORTED, Phase.ROLLED_BACK):
+        return False
+    until = kept_until(service)
+    return release.plan.keep or (until is not None and now < until)
+
+
+def kept_until(service: Service) -> float | None:
+    """When a candidate that was rolled back is removed; None where none is, or nobody says when."""
+    release = service.release
+    if release is None or release.phase is not Phase.ROLLED_BACK or release.ended is None or release.plan.keep:
+        return None
+    return release.ended + release.plan.keep_failed
 
 
 def _empty(scene: Scene) -> Decision:
     """Nothing was ever live: what a release that was aborted left behind goes away."""
-    if not kept(scene.service):
+    if not kept(scene.service, scene.now):
         for colour in Colour:
             if step := vacate(scene, colour, 0.0, "nothing is live"):
                 return step

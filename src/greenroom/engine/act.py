@@ -42,10 +42,10 @@ def key_of(action: Action, service: Service, epoch: int) -> ActionKey:
         generation += 1
 
 
-def perform(action: Action, key: ActionKey, service: Service, adapters: Adapters) -> Result:
-    """Do it. Whatever goes wrong is a result; an error that no port should raise may have done anything."""
+def perform(action: Action, key: ActionKey, service: Service, adapters: Adapters, now: float) -> Result:
+    """Do it, `now` on the journal's clock. What goes wrong is a result; a foreign error may have done anything."""
     try:
-        finding = _call(action, key, service, adapters)
+        finding = _call(action, key, service, adapters, now)
     except Temporary as error:
         return Result(Outcome.TEMPORARY, error.message, error.retry_after, _no_answer(action, error))
     except Permanent as error:
@@ -66,7 +66,7 @@ def _no_answer(action: Action, error: Exception) -> Finding | None:
     return Finding(Verdict.UNKNOWN, reason, wait, action.memo)
 
 
-def _call(action: Action, key: ActionKey, service: Service, adapters: Adapters) -> Finding | None:
+def _call(action: Action, key: ActionKey, service: Service, adapters: Adapters, now: float) -> Finding | None:
     match action:
         case Make(spec):
             adapters.artefact.apply(spec, key)
@@ -78,15 +78,15 @@ def _call(action: Action, key: ActionKey, service: Service, adapters: Adapters) 
             adapters.router.apply(spec, key)
         case Unroute():
             adapters.router.remove()
-        case Ask(name, memo):
-            check = adapters.checks.get(name)
+        case Ask(name, memo, gate):
+            check = (adapters.gates if gate else adapters.checks).get(name)
             if check is None:
-                return Finding(Verdict.FAIL, f"the check '{name}' is not there any more", 0.0, memo)
-            return check.ask(case_of(service, adapters, test=True), memo)
-        case Withdraw(name, memo):
-            check = adapters.checks.get(name)
+                return Finding(Verdict.FAIL, f"{action.target} is not there any more", 0.0, memo)
+            return check.ask(case_of(service, adapters, now, gate=name if gate else ""), memo)
+        case Withdraw(name, memo, gate):
+            check = (adapters.gates if gate else adapters.checks).get(name)
             if check is not None:
-                check.withdraw(case_of(service, adapters, test=True), memo)
+                check.withdraw(case_of(service, adapters, now, gate=name if gate else ""), memo)
         case _:
             assert_never(action)
     return None

@@ -168,7 +168,7 @@ class Watcher:
         at = self._clock.now()
         for name, watch in adapters.watches.items():
             if at >= self._due.get(name, at):
-                self._fan.begin(name, _asking(watch, service, adapters), self._round)
+                self._fan.begin(name, _asking(watch, service, adapters, now), self._round)
         for name, result in self._fan.collect(adapters.watches, 0.0).items():
             if result.tag == self._round:
                 self._keep(name, result, at, now)
@@ -191,5 +191,5 @@ class Watcher:
         self._due[name] = at + (finding.again_after or 1.0)
 
 
-def _asking(watch: Check, service: Service, adapters: Adapters) -> Callable[[], Finding]:
-    return lambda: watch.ask(case_of(service, adapters, test=False), None)
+def _asking(watch: Check, service: Service, adapters: Adapters, now: float) -> Callable[[], Finding]:
+    return lambda: watch.ask(case_of(service, adapters, now, test=False), None)

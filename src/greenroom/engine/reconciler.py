@@ -258,7 +258,7 @@ class Reconciler:
         if current is None or current.epoch != lease.epoch:
             raise LeaseLost(f"another engine holds the lease; {action.verb} {action.target} is left to it")
         self._acts.setdefault(name, []).append(now)
-        result = perform(action, key, self.service, adapters)
+        result = perform(action, key, self.service, adapters, self._journal.now())
         self._looker.forget()
         self._acted = now
         self._series[name] = self._result(action, key, result, series, lease)
@@ -290,13 +290,13 @@ class Reconciler:
     def _ask(self, action: Ask, adapters: Adapters, lease: Lease) -> float:
         """Ask a check when it wants to be asked; write down only what changed."""
         now = self._clock.now()
-        again_at, written, vain = self._asks.get(action.check, (now, -REMIND, 0))
+        again_at, written, vain = self._asks.get(action.subject, (now, -REMIND, 0))
         if now < again_at:
             return min(max(again_at - now, QUICKEST), self._patience(None))
         key = key_of(action, self.service, lease.epoch)
         if str(key) not in self.service.attempts:
             self._append([Started(key.release, action.verb, str(key))], lease)
-        result = perform(action, key, self.service, adapters)
+        result = perform(action, key, self.service, adapters, self._journal.now())
         finding = result.finding or Finding(Verdict.UNKNOWN, result.detail)
         vain = vain + 1 if result.outcome is not Outcome.DONE else 0
         if result.outcome in (Outcome.TEMPORARY, Outcome.UNCERTAIN) and vain < ASKED_IN_VAIN:
@@ -304,12 +304,12 @@ class Reconciler:
         if self._is_news(action, finding) or now >= written + REMIND:
             self._record([_judged(key.release, action, finding)], lease)
             written = now
-        self._asks[action.check] = (now + max(finding.again_after, QUICKEST), written, vain)
+        self._asks[action.subject] = (now + max(finding.again_after, QUICKEST), written, vain)
         return 0.0
 
     def _is_news(self, action: Ask, finding: Finding) -> bool:
         release = self.service.running
-        before = release.judgement(f"check:{action.check}") if release else None
+        before = release.judgement(action.subject) if release else None
         return before is None or before.verdict is not finding.verdict or before.memo != finding.memo
 
 
@@ -320,4 +320,4 @@ def _weighty(decision: Decision | None) -> bool:
 
 def _judged(release: str, action: Ask, finding: Finding) -> Judged:
     reason = "\n".join((finding.reason, *finding.evidence)) if finding.verdict is not Verdict.PASS else finding.reason
-    return Judged(release, f"check:{action.check}", finding.verdict, reason, finding.memo)
+    return Judged(release, action.subject, finding.verdict, reason, finding.memo)
