@@ -145,6 +145,21 @@ def test_a_location_under_a_path_on_a_named_server(tmp_path: Path) -> None:
         assert traffic.ask(rig.url, "/app/page", headers=headers).text == "blue 1.0"
 
 
+def test_what_people_cache_and_forbid_for_files_does_not_concern_the_route(tmp_path: Path) -> None:
+    cached = "open_file_cache max=100 inactive=60s; open_file_cache_valid 60s; open_file_cache_errors on;"
+    with Rig(tmp_path, more=f"{cached} disable_symlinks on;") as rig:
+        idle = {"x-greenroom-test": "1"}
+        blue, green = rig.backend(BLUE), rig.backend(GREEN)
+        assert traffic.ask(rig.url).status == 503
+        rig.route(blue, green)
+        assert (traffic.ask(rig.url).text, traffic.ask(rig.url, headers=idle).status) == ("blue 1.0", 503)
+        rig.route(blue, green, test=GREEN)
+        assert traffic.ask(rig.url, headers=idle).text == "green 2.0"
+        rig.router().remove()
+        rig.until(lambda seen: not seen.running)
+        assert [traffic.ask(rig.url).status, traffic.ask(rig.url, headers=idle).status] == [503, 503]
+
+
 # shares
 
 
@@ -374,7 +389,7 @@ class Interrupted(LocalHost):
         return super().run(command, stdin=stdin, timeout=timeout)
 
 
-@pytest.mark.parametrize("word", ["whole told.json", "mkdir -p states/", "ln -s", "mv -fT live"])
+@pytest.mark.parametrize("word", ["whole told.json", "mkdir -p -m 755 states/", "ln -s", "mv -fT live"])
 def test_ft_1_a_switch_that_died_in_the_middle_is_seen_and_finished_by_the_next(rig: Rig, word: str) -> None:
     blue, green = rig.backend(BLUE), rig.backend(GREEN)
     rig.route(blue, green)
@@ -387,6 +402,32 @@ def test_ft_1_a_switch_that_died_in_the_middle_is_seen_and_finished_by_the_next(
     assert seen.unfinished == (not seen.settled)
     rig.router().apply(wanted, key())
     assert rig.until(lambda seen: seen.settled).live == Split.all_to(GREEN)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_files_of_an_earlier_greenroom_are_replaced_without_anybody_being_turned_away(
+    tmp_path: Path, before: bool
+) -> None:
+    """Whose states were empty folders: what serves goes on between the reload and the switch, too."""
+    port = free_ports(1)[0]
+    with Rig(tmp_path, before=f"127.0.0.1:{port}" if before else "") as rig:
+        blue, green = rig.server(BLUE, port=port).backend, rig.backend(GREEN)
+        if not before:
+            rig.route(blue, green)
+        route = rig.folder / "route.conf"
+        route.write_text(re.sub(r"if \(!-e .*\n", "", route.read_text()))
+        for who in (rig.folder / "live").resolve().iterdir():
+            who.rmdir()
+        rig.reload()
+        assert traffic.ask(rig.url).text == "blue 1.0"
+        wanted = RoutingSpec(Split.all_to(GREEN), blue, green)
+        with pytest.raises(PortError):
+            rig.router(Interrupted("ln -s")).apply(wanted, key())
+        assert "!-e" in route.read_text()
+        assert traffic.ask(rig.url).text == "blue 1.0"
+        rig.router().apply(wanted, key())
+        assert rig.until(lambda seen: seen.settled).live == Split.all_to(GREEN)
+        assert traffic.ask(rig.url).text == "green 2.0"
 
 
 def test_an_nginx_that_is_down_learns_of_new_addresses_when_it_starts(rig: Rig) -> None:
@@ -597,10 +638,10 @@ def test_a_large_log_is_renamed_away_and_the_count_goes_on(rig: Rig) -> None:
     log = rig.folder / "log" / "requests.log"
     rig.router().tidy()
     assert not log.with_name("requests.log.1").exists()
-    junk = b"1.0\tnobody\t502\t-\t-\t0.001\n" * (LIMIT // 48)
+    junk = b"test\tblue\t502\t-\t0.001\t0.001\n" * (LIMIT // 48)
     for last_one in (False, True):
         with log.open("ab") as file:
-            file.write(junk + b"1.0\tblue\t500\t0.001\t0.001\t0.001\n")
+            file.write(junk + b"users\tblue\t500\t0.001\t0.001\t0.001\n")
         if not last_one:  # which is read when the file was renamed away
             assert analyser.measure().blue.requests == 4
     rig.router().tidy()

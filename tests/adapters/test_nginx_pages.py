@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.adapters.nginx.log import BOUNDS, Tally, latency
-from greenroom.adapters.nginx.render import State, picked, topology
+from greenroom.adapters.nginx.log import BOUNDS, Tally, latency, lost_are_counted, sent_on
+from greenroom.adapters.nginx.render import picked, topology
 from greenroom.adapters.nginx.settings import NginxSettings
+from greenroom.adapters.nginx.state import State
 from greenroom.domain.model import Colour, Endpoint, Split
 from greenroom.testing.processes import free_ports
 from tests.rigs.nginx import program
@@ -92,6 +93,29 @@ def test_the_longest_names_fit_into_nginxs_tables(tmp_path: Path) -> None:
 )
 def test_latency_is_the_time_to_the_first_byte(headers: str, responses: str, whole: str, ms: float) -> None:
     assert latency(headers, responses, whole) == pytest.approx(ms)
+
+
+@pytest.mark.parametrize(
+    ("line", "who", "to"),
+    [
+        (b"users\tblue\t200\t0.001\t0.001\t0.001", "users", "blue"),
+        (b"users\tgreen\t502\t-\t0.000\t0.000", "users", "green"),
+        (b"test\tgreen\t200\t0.001\t0.001\t0.001", "test", "green"),
+        (b"users\tblue\t413\t-\t-\t0.000", "", ""),  # was not sent on
+        (b"probe\tblue\t200\t-\t-\t0.000", "", ""),
+        (b"users\tblue\t200", "", ""),
+        (b"1795296431.626\tblue\t200\t0.001\t0.001\t0.001", "users", "blue"),  # by an earlier Greenroom
+    ],
+)
+def test_a_line_of_the_log_says_who_was_sent_where(line: bytes, who: str, to: str) -> None:
+    assert sent_on(line)[:2] == [who, to]
+
+
+@pytest.mark.parametrize("first", [b"lost", b"1795296431.626"])
+def test_a_request_that_is_lost_on_purpose_is_recognised(first: bytes) -> None:
+    others = [b"users\tblue\t502\t-\t0.000\t0.000", b"users\tnobody\t502\t-\t0.000\t0.000", b""]
+    assert not lost_are_counted(others)
+    assert lost_are_counted([*others, first + b"\tnobody\t502\t-\t0.000\t0.000"])
 
 
 def test_bounds_ascend_and_a_bound_belongs_to_what_is_below_it() -> None:

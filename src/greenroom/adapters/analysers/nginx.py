@@ -11,9 +11,10 @@ from typing import ClassVar
 from greenroom.adapters.hosts.local import LocalHost
 from greenroom.adapters.nginx.log import Reader
 from greenroom.adapters.nginx.probe import Seen, look
-from greenroom.adapters.nginx.render import REQUESTS, State
+from greenroom.adapters.nginx.render import REQUESTS
 from greenroom.adapters.nginx.settings import NginxSettings
 from greenroom.adapters.nginx.shelf import TOKEN
+from greenroom.adapters.nginx.state import State
 from greenroom.domain.figures import Measurement
 from greenroom.domain.model import Colour
 from greenroom.errors import Temporary

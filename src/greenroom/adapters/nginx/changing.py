@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from greenroom.adapters.hosts.fenced import Change, Command, Folder, Gone, Link, Write, put
 from greenroom.adapters.nginx.control import Nginx, error_logs, includes
 from greenroom.adapters.nginx.probe import Foreign, Look, Seen, Silent, look
-from greenroom.adapters.nginx.render import HTTP, LIVE, STATES, Topology
+from greenroom.adapters.nginx.render import HTTP, Topology
 from greenroom.adapters.nginx.settings import NginxSettings
 from greenroom.adapters.nginx.shelf import MODES, REFUSED, TOKEN, Shelf
+from greenroom.adapters.nginx.state import LIVE, STATES, made
 from greenroom.adapters.told import Told
 from greenroom.errors import Permanent, PortError, Temporary
 from greenroom.ports import Host
@@ -21,7 +22,8 @@ _TAKEN_OVER_WITHIN = 5.0
 """nginx alone tries for 2.5 s to listen on an address that is taken, before it refuses."""
 _LOOK_INTO_LOG_EVERY = 0.25
 _KEPT_STATES = 20
-_SWEEP = f"for s in $(ls {STATES} | sort -n | head -n -{_KEPT_STATES}); do [ $s = off ] || rmdir {STATES}/$s; done"
+_SWEEP = f"""cd {STATES} || exit 0
+for s in $(ls | sort -n | head -n -{_KEPT_STATES}); do [ $s = off ] || rmdir $s/* $s; done 2>/dev/null; true"""
 _TRY = f'"$@" >{REFUSED} 2>&1 && rm -f {REFUSED}'
 _REASON = re.compile(r"\[emerg\] (?:\d+#\d+: )?(?:\*\d+ )?(.*)")
 
@@ -59,8 +61,11 @@ class Changer:
         restore = _restore(shelf)
         test = Command(("sh", "-c", _TRY, "sh", *self.nginx.words("-t")), otherwise=restore)
         files = [Write(name, content, MODES[name]) for name, content in wanted.files.items()]
+        # An earlier Greenroom may have left the folder of this state empty, by which these files would let nobody in.
+        state = [made(shelf.state)] if shelf.state else []
+        kept = *told, Write(TOKEN, token.encode()), *state
         try:
-            put(self.host, self.folder, epoch, Folder(".", 0o755), *told, Write(TOKEN, token.encode()), *files, test)
+            put(self.host, self.folder, epoch, Folder(".", 0o755), *kept, *files, test)
         except Temporary:
             said = (self.host.read(f"{self.folder}/{REFUSED}") or b"").decode(errors="replace")
             if not said.strip():
@@ -105,10 +110,10 @@ class Changer:
     def switch(self, told: Told, state: str, epoch: int, *changes: Change) -> None:
         """After these changes, one rename, done only while the fence stands. What it leads to is on the disk before."""
         sync = Command(("sh", "-c", f"sync {STATES} 2>/dev/null || sync"))
-        link = Folder(f"{STATES}/{state}", 0o755), sync, Link(LIVE, f"{STATES}/{state}")
+        link = made(state), sync, Link(LIVE, f"{STATES}/{state}")
         later: list[Change] = []
         if told.sequence % _KEPT_STATES == 0:
-            later.append(Command(("sh", "-c", f"{_SWEEP}; true")))
+            later.append(Command(("sh", "-c", _SWEEP)))
         put(self.host, self.folder, epoch, *changes, *link, *later)
 
 

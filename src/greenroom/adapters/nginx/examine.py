@@ -13,9 +13,10 @@ from greenroom.adapters.nginx.changing import lines_to_include
 from greenroom.adapters.nginx.control import Nginx, includes, words_of
 from greenroom.adapters.nginx.log import lost_are_counted
 from greenroom.adapters.nginx.probe import Foreign, Look, Seen, Silent, ask, look
-from greenroom.adapters.nginx.render import HTTP, LIVE, LOG, LOST, OFF, REQUESTS, ROUTE, STATES, topology
+from greenroom.adapters.nginx.render import HTTP, LOG, LOST, REQUESTS, ROUTE, topology
 from greenroom.adapters.nginx.settings import NginxSettings
 from greenroom.adapters.nginx.shelf import CONFIGURATION, MODES, TOKEN, Shelf, make, read
+from greenroom.adapters.nginx.state import LIVE, OFF, STATES, made
 from greenroom.domain.model import Colour
 from greenroom.errors import PortError
 from greenroom.ports import Host, Place, Ran
@@ -53,10 +54,10 @@ def prepare(settings: NginxSettings, place: Place) -> None:
         return
     make(host, folder)
     token = shelf.token or secrets.token_hex(16)
-    made = topology(settings, place.service, {}, token, place.file.absolute().parent)
+    texts = topology(settings, place.service, {}, token, place.file.absolute().parent)
     changes: list[Change] = [Folder(".", 0o755), Write(TOKEN, token.encode())]
-    changes += [Write(name, content, MODES[name]) for name, content in made.files.items()]
-    put(host, folder, shelf.epoch, *changes, Folder(f"{STATES}/{OFF}", 0o755), Link(LIVE, f"{STATES}/{OFF}"))
+    changes += [Write(name, content, MODES[name]) for name, content in texts.files.items()]
+    put(host, folder, shelf.epoch, *changes, made(OFF), Link(LIVE, f"{STATES}/{OFF}"))
 
 
 def problems(settings: Any, place: Place) -> list[str]:

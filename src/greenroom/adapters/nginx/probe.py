@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from greenroom.adapters.hosts.http import Answer, get
-from greenroom.adapters.nginx.render import HEADER, STATES
+from greenroom.adapters.nginx.render import HEADER
 from greenroom.adapters.nginx.settings import Entrance
+from greenroom.adapters.nginx.state import STATES
 from greenroom.ports import Host
 
 WITHIN = 2.0

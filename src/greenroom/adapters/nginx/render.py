@@ -1,8 +1,7 @@
-"""The files that nginx includes, and the names of states.
+"""The files that nginx includes.
 
-A state is a folder without content, `states/REVISION-gSHARE-tCOLOUR`; the symbolic link `live` leads to one. nginx asks
-where it leads at each request (`$realpath_root`), so that to replace the link is to switch. What the files say is the
-topology: where the colours are. It changes with their addresses only, and takes a reload.
+What they say is the topology: where the colours are, and how a state is read (`$realpath_root` is where the link `live`
+leads). It changes with the addresses of the colours only, and takes a reload.
 """
 
 from __future__ import annotations
@@ -14,25 +13,23 @@ from pathlib import Path
 
 from greenroom.adapters.listening import Listen, split_address
 from greenroom.adapters.nginx.settings import NginxSettings
+from greenroom.adapters.nginx.state import ANY, LIVE, OFF, STATES, TEST, USERS, pattern
 from greenroom.adapters.told import digest
-from greenroom.domain.model import Colour, Endpoint, RoutingSpec, Split
+from greenroom.domain.model import Colour, Endpoint
 
 HTTP, ROUTE, LOG = "http.conf", "route.conf", "log.conf"
-LIVE, STATES, REQUESTS = "live", "states", "log/requests.log"
-OFF = "off"
-"""The state in which nothing of ours is routed."""
+REQUESTS = "log/requests.log"
 HEADER = "X-Greenroom-Probe"
 LOST = "-lost"
 """After the token: a request that gets no answer, to see whether those are counted."""
 
 _CONNECTION, _HOSTNAME = "$gr_connection", "$gr_hostname"
 _REVISION = "@REVISION@"
-_STATE = re.compile(r"(?P<revision>[0-9]+-[0-9a-f]+)-g(?P<share>\d{3}|none)-t(?P<test>blue|green|none)")
 _HEAD = (
     "# Written by Greenroom for the service {service}. Changes by hand are noticed, and undone by the next deploy.\n"
 )
 
-_FIELDS = ("$status", "$upstream_header_time", "$upstream_response_time", "$request_time")
+_ANSWERED = ("$status", "$upstream_header_time", "$upstream_response_time", "$request_time")
 
 Upstreams = Mapping[Colour, tuple[Endpoint, ...]]
 
@@ -43,31 +40,6 @@ class Topology:
 
     revision: str
     files: Mapping[str, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    revision: str
-    split: Split
-    test: Colour | None
-
-    @property
-    def name(self) -> str:
-        share = f"{self.split.green:03d}" if self.split != Split.none() else "none"
-        return f"{self.revision}-g{share}-t{self.test or 'none'}"
-
-    @classmethod
-    def of(cls, spec: RoutingSpec, revision: str) -> State:
-        return cls(revision, spec.split, spec.test)
-
-    @classmethod
-    def read(cls, name: str) -> State | None:
-        """None for what is not a name of ours."""
-        match = _STATE.fullmatch(name)
-        if match is None or (match["share"] != "none" and int(match["share"]) > 100):
-            return None
-        split = Split.none() if match["share"] == "none" else Split.share(Colour.GREEN, int(match["share"]))
-        return cls(match["revision"], split, None if match["test"] == "none" else Colour(match["test"]))
 
 
 def topology(settings: NginxSettings, service: str, upstreams: Upstreams, token: str, base: Path) -> Topology:
@@ -86,10 +58,9 @@ def picked() -> list[str]:
     return [f"~^0(?:{tens})", rf"~^0(\d)(?:{ones})"]
 
 
-def table(source: str, name: str, *rows: tuple[str, str], options: str = "") -> str:
+def table(source: str, name: str, *rows: tuple[str, str]) -> str:
     """A `map`. Patterns and texts are quoted where they need it."""
-    lines = [f"{_quoted(key)} {_quoted(value)};" for key, value in rows]
-    return _block(f"map {_quoted(source)} {name}", [f"{options};", *lines] if options else lines)
+    return _block(f"map {_quoted(source)} {name}", [f"{_quoted(key)} {_quoted(value)};" for key, value in rows])
 
 
 def _quoted(text: str) -> str:
@@ -122,19 +93,19 @@ class _Page:
         return "\n".join(parts)
 
     def _who(self) -> str:
-        v, way, who = self._v, self._s.test_route, "users"
+        v, way, who = self._v, self._s.test_route, USERS
         text = "# Who asks: users, the test route, or Greenroom itself.\n"
         if way.header:
             header = f"$http_{way.header.replace('-', '_')}"
-            text += table(header, f"{v}_header", ("default", "test"), ("", who))
+            text += table(header, f"{v}_header", ("default", TEST), ("", who))
             who = f"{v}_header"
         if way.host:
-            text += table("$host", f"{v}_host", ("default", who), (f"~^{re.escape(way.host)}$", "test"))
+            text += table("$host", f"{v}_host", ("default", who), (f"~^{re.escape(way.host)}$", TEST))
             who = f"{v}_host"
         if way.listen:
-            text += table("$server_name", f"{v}_server", ("default", who), (self._own, "test"))
+            text += table("$server_name", f"{v}_server", ("default", who), (self._own, TEST))
             who = f"{v}_server"
-        known = (self._token, "probe"), (f"{self._token}{LOST}", "lost")
+        known = (self._token, "probe"), (f"{self._token}{LOST}", ANY)
         return text + table(f"$http_{HEADER.lower().replace('-', '_')}", f"{v}_asks", ("default", who), *known)
 
     def _shares(self) -> str:
@@ -153,20 +124,16 @@ class _Page:
         v, off = self._v, "before" if self._s.before else "nobody"
         text = "# Where it goes: as the link says, which is looked at once for each request, when it is sent on.\n"
         shares = [("000", "blue"), ("100", "green"), (rf"(?<{self._share}>0\d\d)", f"{v}_picked")]
-        users = [(_state(share, "[a-z]+"), to) for share, to in shares]
+        users = [(pattern(share, "[a-z]+"), to) for share, to in shares]
         # Nobody has been sent anywhere yet while the first release is being tested, either.
-        users += [(f"~/{STATES}/{OFF}$", off), (_state("none", "[a-z]+"), off)]
+        users += [(f"~/{STATES}/{OFF}$", off), (pattern("none", "[a-z]+"), off)]
         text += table("$realpath_root", f"{v}_users", ("default", "nobody"), *users)
-        tests = [(_state("[a-z0-9]+", colour), str(colour)) for colour in Colour]
+        tests = [(pattern("[a-z0-9]+", colour), str(colour)) for colour in Colour]
         text += table("$realpath_root", f"{v}_test", ("default", "nobody"), *tests)
-        kinds = [("default", f"{v}_users"), ("test", f"{v}_test"), ("lost", "nobody")]
-        text += table(f"{v}_asks", f"{v}_to", *kinds)
-        text += "# Whether nobody is there for it: asked before it is let in, which may be long before it is sent on.\n"
-        let_in = [(_state(r"\d+", "[a-z]+", "users"), ""), (_state("[a-z0-9]+", "(?:blue|green)", "test"), "")]
-        if self._s.before:
-            let_in += [(f"~^users .*/{STATES}/{OFF}$", ""), (_state("none", "[a-z]+", "users"), "")]
-        rows = [("default", "1"), *let_in, ("~^lost ", "")]
-        return text + table(f"{v}_asks $realpath_root", f"{v}_nobody", *rows, options="volatile")
+        text += table(f"{v}_asks", f"{v}_to", ("default", f"{v}_users"), (TEST, f"{v}_test"), (ANY, "nobody"))
+        if self._s.before:  # there always is somebody for users
+            text += table(f"{v}_asks", f"{v}_door", ("default", f"{v}_asks"), (USERS, ANY))
+        return text
 
     def _small(self) -> str:
         v = self._v
@@ -178,10 +145,7 @@ class _Page:
                 "$http_x_forwarded_proto", f"{v}_proto", ("default", "$http_x_forwarded_proto"), ("", "$scheme")
             )
             text += table("$http_x_forwarded_host", f"{v}_from", ("default", "$http_x_forwarded_host"), ("", _HOSTNAME))
-        counted = (r"~^users (?:blue|green) .", "1"), ("~^lost ", "1")
-        text += "# What users met: those that were sent on, no tests, no probes.\n"
-        text += table(f"{v}_asks {v}_to $upstream_addr", f"{v}_counted", ("default", "0"), *counted)
-        fields = r"\t".join(("$msec", f"{v}_to", *_FIELDS))
+        fields = r"\t".join((f"{v}_asks", f"{v}_to", *_ANSWERED))
         return text + f"log_format {self._name} '{fields}';\n"
 
     def _upstream(self, name: str, endpoints: tuple[Endpoint, ...]) -> str:
@@ -213,7 +177,11 @@ class _Page:
         lines = [
             f"root {self._inside}/{LIVE};",
             f'if ({v}_asks = probe) {{ return 200 "greenroom {self._service} {_REVISION} $pid $realpath_root\\n"; }}',
-            f"if ({v}_nobody) {{ return 503; }}",
+            # Whether anybody is there for it, before it is let in, which may be long before it is sent on: a cached
+            # answer would be of a state before.
+            "open_file_cache off;",
+            "disable_symlinks off;",
+            f"if (!-e {self._inside}/{LIVE}/{v}_{'door' if s.before else 'asks'}) {{ return 503; }}",
             f"proxy_pass http://{self._name}_${{{self._bare}_to}};",
             "proxy_http_version 1.1;",
             f"proxy_set_header Host {_HOSTNAME};",
@@ -243,13 +211,9 @@ class _Page:
         return "".join(f"{line}\n" for line in [*lines, f"include {self._inside}/{LOG};"])
 
     def log(self) -> str:
-        ours = f"access_log {self._inside}/{REQUESTS} {self._name} if={self._v}_counted;\n"
+        # All of them: to ask which ones count would cost more than to write them.
+        ours = f"access_log {self._inside}/{REQUESTS} {self._name};\n"
         return ours + "".join(f"access_log {line};\n" for line in self._s.access_log)
-
-
-def _state(share: str, test: str, who: str = "") -> str:
-    """A pattern of where the link leads; with who asks before it."""
-    return rf"~{f'^{who} .*' if who else ''}/{STATES}/\d+-[0-9a-f]+-g{share}-t{test}$"
 
 
 def _short(service: str) -> str:

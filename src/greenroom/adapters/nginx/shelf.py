@@ -6,7 +6,7 @@ http.conf        included at the level of `http`; holds the token, so only its o
 route.conf       included in the `location`
 log.conf         the access logs; included by route.conf, and by whoever has a location for error pages
 live             the link that leads to a state: to replace it is to switch
-states/NAME      folders without content, whose name is the state
+states/NAME      folders whose name is the state; in them, an empty one for each of those who are let in
 log/             the log that the analyser reads
 token            who knows it gets an answer from the running nginx
 refused          nginx's own words, if it refused the last topology
@@ -19,7 +19,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from greenroom.adapters.nginx.render import HTTP, LIVE, LOG, ROUTE, STATES
+from greenroom.adapters.nginx.render import HTTP, LOG, ROUTE
+from greenroom.adapters.nginx.state import LIVE, STATES
 from greenroom.adapters.told import Told, Unreadable, digest, loads
 from greenroom.errors import Permanent, Temporary
 from greenroom.ports import Host
@@ -36,7 +37,7 @@ readlink {LIVE} || echo
 exec tail -v -c +1 {" ".join(_NAMES)}
 """
 _MARK = re.compile(rb"(?:\A|\n)==> (" + b"|".join(re.escape(name.encode()) for name in _NAMES) + rb") <==\n")
-_MAKE = f'umask 022; mkdir -p -- "$1/{STATES}/off" "$1/log"'
+_MAKE = f'umask 022; mkdir -p -- "$1/{STATES}" "$1/log"'
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,17 @@ from dataclasses import replace
 from typing import ClassVar
 
 from greenroom.adapters.envoy.sense import refuse_nonsense
-from greenroom.adapters.hosts.fenced import Change, Folder, Gone, Link, Write, put
+from greenroom.adapters.hosts.fenced import Change, Gone, Link, Write, put
 from greenroom.adapters.hosts.local import LocalHost
 from greenroom.adapters.nginx import examine
 from greenroom.adapters.nginx.changing import Changer
 from greenroom.adapters.nginx.control import Nginx
 from greenroom.adapters.nginx.log import rotate
 from greenroom.adapters.nginx.probe import Foreign, Look, Seen, Silent
-from greenroom.adapters.nginx.render import LIVE, OFF, STATES, State, Topology, Upstreams, settings_of, topology
+from greenroom.adapters.nginx.render import Topology, Upstreams, settings_of, topology
 from greenroom.adapters.nginx.settings import Entrance, NginxSettings
 from greenroom.adapters.nginx.shelf import CONFIGURATION, EPOCH, REFUSED, TOLD, Shelf, make, read
+from greenroom.adapters.nginx.state import LIVE, OFF, STATES, State, made
 from greenroom.adapters.told import Told, compact, digest, dumps
 from greenroom.domain.model import Colour, Endpoint, Routing, RoutingSpec
 from greenroom.ports import ActionKey, Capability, Facts, Place
@@ -166,7 +167,7 @@ class NginxRouter:
         """Nothing of this service is routed (or all to `before`); nginx goes on."""
         shelf = read(self._host, self._folder)
         if shelf.there and (TOLD in shelf.files or shelf.state != OFF):
-            off: list[Change] = [Folder(f"{STATES}/{OFF}", 0o755), Link(LIVE, f"{STATES}/{OFF}")]
+            off: list[Change] = [made(OFF), Link(LIVE, f"{STATES}/{OFF}")]
             put(self._host, self._folder, shelf.epoch, *off, Gone(TOLD), Gone(REFUSED), Gone(EPOCH))
 
     def tidy(self) -> None:
