@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from greenroom import plugins
-from greenroom.config import explain, grounds, naming
+from greenroom.config import explain, grounds, naming, proving
+from greenroom.config.analysis import LATENCY
 from greenroom.config.nodes import Keys, dotted
 from greenroom.config.planning import NOT_ROUTED, PARITY, Ground, Section, Sections, plan_of
-from greenroom.config.schema import INSTEAD, NOT_BUILT, File, Parity
+from greenroom.config.schema import NOT_BUILT, File, Parity
 from greenroom.config.source import Source, read, service_of, show_path, state_of
 from greenroom.domain.plan import Plan
 from greenroom.domain.template import conceal, reveal, secret_names
@@ -24,6 +25,12 @@ from greenroom.errors import UsageError
 from greenroom.ports import Capability
 
 _AT_MOST = 20
+_SHARED = {
+    "environment": ("type", "hosts"),
+    "router": ("type", "hosts"),
+    "gate": ("type", "when", "on_failure"),
+}
+"""Keys of a section that are Greenroom's own, not its adapter's."""
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -156,11 +163,14 @@ class _Loading:
         checks = self.entries("check", "checks")
         watches = self.entries("check", "watch")
         notifiers = self.entries("notifier", "notify")
+        gates = proving.gates(self)
+        sources = proving.sources(self)
         if environment is None or router is None or ground is None:
             return None
         environment_on = grounds.places(self, "environment", environment, ground)
         router_on = grounds.places(self, "router", router, ground)
-        return Sections(ground, environment, router, environment_on, router_on, checks, watches, notifiers)
+        placed = (ground, environment, router, environment_on, router_on)
+        return Sections(*placed, checks, watches, notifiers, gates, sources)
 
     def entries(self, kind: str, key: str) -> tuple[Section, ...]:
         """A list of sections; each gets a name of its own."""
@@ -193,7 +203,7 @@ class _Loading:
             if found:
                 self.wrong((*keys, "type"), f"`{name}` cannot watch" if watch else f"`{name}` has no settings")
             return None
-        shared = ("type", "hosts") if kind in ("environment", "router") else ("type",)
+        shared = _SHARED.get(kind, ("type",))
         rest = {key: value for key, value in raw.items() if key not in shared}
         unfilled: frozenset[str] = getattr(model, "UNFILLED", frozenset())
         values = {**self.missing, **self.secrets}
@@ -210,8 +220,7 @@ class _Loading:
             except UsageError as error:
                 self.wrong(keys, error.message + (f"; {error.hint}" if error.hint else ""))
         elif name in NOT_BUILT.get(kind, ()):
-            instead = INSTEAD.get((kind, name), f"there is: {', '.join(plugins.known(kind))}")
-            self.wrong(keys, f"`{name}` is not built yet; {instead}")
+            self.wrong(keys, f"`{name}` is not built yet; there is: {', '.join(plugins.known(kind))}")
         else:
             self.wrong(keys, plugins.unknown(kind, name[:60]))
         return None
@@ -232,12 +241,13 @@ class _Loading:
         """What concerns several sections."""
         able = self.capabilities(sections.router.type)
         router = f"the router `{sections.router.type}`"
+        proving.agree(self, file, sections, able, router)
         if able is not None and len(file.shift) > 1 and Capability.WEIGHTS not in able:
             self.wrong(("shift",), f"{router} can only switch all traffic at once; leave `shift` out")
         if able is not None and file.analysis and Capability.MEASUREMENTS not in able:
             self.wrong(("analysis",), f"{router} counts no requests, so nothing can be analysed; leave it out")
         for index, rule in enumerate(file.analysis or ()):
-            if able is not None and rule.metric != "error_rate" and Capability.LATENCY not in able:
+            if able is not None and rule.metric in LATENCY and Capability.LATENCY not in able:
                 self.wrong(("analysis", index, "metric"), f"{router} does not measure latency")
         for name in sections.environment_on if sections.environment_on != sections.router_on else ():
             if not getattr(sections.ground.hosts[name].settings, "address", ""):

@@ -8,8 +8,11 @@ from typing import Any
 
 from greenroom import plugins
 from greenroom.config.schema import File
-from greenroom.domain.plan import Plan
+from greenroom.domain.plan import Gate, Plan
 from greenroom.ports import Capability
+
+MIRROR = "mirror"
+"""The type of the checks for which the router copies requests."""
 
 PARITY = "parity"
 """The name of the check that compares both environments, where environment and router can be compared."""
@@ -22,6 +25,13 @@ class Section:
     type: str
     name: str
     settings: Any = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GateSection(Section):
+    """A gate, and what the release makes of it."""
+
+    gate: Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,9 @@ class Sections:
     checks: tuple[Section, ...] = ()
     watches: tuple[Section, ...] = ()
     notifiers: tuple[Section, ...] = ()
+    gates: tuple[GateSection, ...] = ()
+    sources: Mapping[int, Section] = field(default_factory=dict)
+    """By the place of the rule in `analysis`."""
 
 
 NOT_ROUTED = (
@@ -66,6 +79,11 @@ def plan_of(file: File, sections: Sections) -> Plan:
         checks=(*(section.name for section in sections.checks), *((PARITY,) if _compared(file, sections) else ())),
         watches=tuple(section.name for section in sections.watches),
         rules=file.rules,
+        gates=tuple(section.gate for section in sections.gates),
+        mirrors={section.name: int(section.settings.share) for section in sections.checks if section.type == MIRROR},
+        first=(file.first.header, file.first.value) if file.first else None,
+        shield=file.shield,
+        keep_failed=file.keep_failed,
     )
 
 

@@ -2,113 +2,32 @@
 
 from __future__ import annotations
 
-import re
-from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
 
+from greenroom.config.analysis import Analysis, rules_of
+from greenroom.config.steps import First, ascending, step, steps
 from greenroom.domain.plan import Rule, Step
-from greenroom.units import Seconds, duration, percent, share, show_duration
+from greenroom.units import Seconds
 
 NOT_BUILT: dict[str, frozenset[str]] = {
-    "key": frozenset({"gates"}),
+    "key": frozenset(),
     "environment": frozenset({"ecs", "asg", "kubernetes", "static"}),
     "router": frozenset({"alb", "route53", "kubernetes", "gateway", "static"}),
-    "check": frozenset({"load", "sarif", "approval"}),
-    "notifier": frozenset({"slack", "email"}),
 }
 """Promised names that this version does not know yet: refused by name, never ignored."""
 
-INSTEAD = {("notifier", "slack"): "`type: webhook` with `format: slack` tells a Slack channel"}
-"""What does it until then."""
-
 DEFAULT_RULES = (Rule("error_rate", max=0.10), Rule("error_rate", max_ratio=3.0))
 """Without `analysis:`. Loose enough for any application, tight enough for a broken one."""
-
-_STEP = re.compile(r"(?P<share>\S+(?:\s*%)?)(?:\s+for\s+(?P<hold>.+?)|\s+until\s+(?P<until>\S+))?", re.ASCII)
-_HOW = "write it like `5% for 2m`, `50% until approved` or `100%`"
-_LATENCY = ("p50", "p90", "p95", "p99")
-
-
-def step(value: Any) -> Step:
-    """`5% for 2m`, `50% until approved`, `100%`."""
-    if isinstance(value, Step):
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ValueError(f"{value} has no unit: write `{value}%`, or `{value}% for 5m`")
-    match = _STEP.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f"is no step; {_HOW}")
-    number = percent(match["share"])
-    if number != int(number) or number < 1:
-        raise ValueError(f"{match['share']}: a step is a whole percent from 1% to 100%")
-    if match["until"] not in (None, "approved"):
-        raise ValueError(f"`until {match['until']}` is not known; {_HOW}")
-    hold = duration(match["hold"]) if match["hold"] else 0.0
-    return Step(int(number), hold, match["until"] is not None)
-
-
-def _steps(value: Any) -> Any:
-    return [value] if isinstance(value, str | int | float | Step) else value
-
-
-class Compare(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    to: Literal["baseline"] = Field(default="baseline", description="What is compared with: the version before.")
-    max_ratio: float = Field(
-        ge=1, le=1000, allow_inf_nan=False, description="How many times the baseline's value is too much."
-    )
-
-
-class Analysis(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    metric: Literal["error_rate", "p50", "p90", "p95", "p99"] = Field(
-        description="The share of failed requests (5xx, or no answer), or a quantile of the time to answer."
-    )
-    max: Annotated[Any, WithJsonSchema({"type": "string", "examples": ["1%", "250ms"]})] = Field(
-        default=None, description="The limit: a percent for `error_rate`, a duration for a quantile."
-    )
-    compare: Compare | None = Field(default=None, description="A limit relative to the version before.")
-    min_requests: int = Field(default=50, ge=1, le=10**9, description="With fewer requests there is no verdict.")
-    no_data: Literal["ignore", "fail", "wait"] = Field(
-        default="ignore", description="What too few requests mean at the end of a step, and of the bake."
-    )
-
-    @field_validator("max")
-    @classmethod
-    def _limit(cls, value: Any, info: ValidationInfo) -> float | None:
-        metric = info.data.get("metric")
-        if value is None or metric is None:
-            return None
-        if metric == "error_rate":
-            return share(value)
-        milliseconds = duration(value) * 1000
-        if milliseconds <= 0:
-            raise ValueError(f"no answer takes 0; write the slowest good {metric}, like 250ms")
-        return milliseconds
-
-    @model_validator(mode="after")
-    def _some_limit(self) -> Self:
-        if self.max is None and self.compare is None:
-            example = "`max: 1%`" if self.metric == "error_rate" else "`max: 250ms`"
-            raise ValueError(f"has no limit; give it {example} or `compare: {{to: baseline, max_ratio: 1.5}}`")
-        return self
-
-    def rule(self) -> Rule:
-        ratio = self.compare.max_ratio if self.compare else None
-        return Rule(self.metric, self.max, ratio, self.min_requests, self.no_data)
 
 
 class Allow(BaseModel):
@@ -140,6 +59,10 @@ class File(BaseModel):
     )
     environment: dict[str, Any] = Field(description="What runs. Described once, made twice: blue and green.")
     router: dict[str, Any] = Field(default={}, description="What stands before it and moves the traffic.")
+    gates: list[dict[str, Any]] = Field(
+        default=[],
+        description="May the release go on? Asked of the source, of what is made of it, before the traffic or under it.",
+    )
     checks: list[dict[str, Any]] = Field(
         default=[], description="Does the candidate work? Asked through the test route, before any traffic moves."
     )
@@ -151,11 +74,18 @@ class File(BaseModel):
                 WithJsonSchema({"type": "string", "examples": ["5% for 2m", "50% until approved", "100%"]}),
             ]
         ],
-        BeforeValidator(_steps),
+        BeforeValidator(steps),
     ] = Field(
         default=[Step(100)],
-        description="The candidate's share of users' traffic, step by step, up to 100%.",
+        description="The candidate's share of users' traffic, step by step, up to 100%. `10% every 2m`: equal steps.",
         json_schema_extra={"default": ["100%"]},
+    )
+    first: First | None = Field(
+        default=None, description="Whose requests go to the candidate from the first step on, whatever its share."
+    )
+    shield: bool = Field(
+        default=False,
+        description="While both versions run, a safe request that fails on the candidate is asked again of the baseline.",
     )
     analysis: list[Analysis] | None = Field(
         default=None,
@@ -172,6 +102,10 @@ class File(BaseModel):
     )
     keep_warm: Seconds = Field(
         default=86400.0, description="How long after that the version before stays up, for a rollback by hand."
+    )
+    keep_failed: Seconds = Field(
+        default=900.0,
+        description="How long a candidate that was rolled back stays, without traffic, for a person to look at.",
     )
     notify: list[dict[str, Any]] = Field(default=[], description="Who is told what happened.")
     parity: Parity = Field(
@@ -197,23 +131,14 @@ class File(BaseModel):
     @field_validator("shift")
     @classmethod
     def _ascending(cls, steps: list[Step]) -> list[Step]:
-        if not steps:
-            raise ValueError("is empty; leave it out, or write `[100%]`, to switch all traffic at once")
-        shares = [s.percent for s in steps]
-        for before, after in pairwise(shares):
-            if after <= before:
-                raise ValueError(f"must ascend, but {after}% comes after {before}%")
-        last = steps[-1]
-        if last.percent != 100:
-            raise ValueError(f"ends with {last.percent}%; the last step must be 100%")
-        if last.hold or last.approval:
-            what = show_duration(last.hold) if last.hold else "approval"
-            raise ValueError(f"the last step cannot wait for {what}; how long it is watched then is `bake:`")
-        for one in steps[:-1]:
-            if not one.hold and not one.approval:
-                raise ValueError(f"{one.percent}% must say for how long: `{one.percent}% for 5m`")
-        return steps
+        return ascending(steps)
+
+    @model_validator(mode="after")
+    def _somebody_goes_first(self) -> Self:
+        if self.shift[0].percent == 0 and self.first is None:
+            raise ValueError("a step of 0% reaches nobody; say by `first: {header: x-staff}` who goes first")
+        return self
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        return DEFAULT_RULES if self.analysis is None else tuple(rule.rule() for rule in self.analysis)
+        return DEFAULT_RULES if self.analysis is None else rules_of(self.analysis)
