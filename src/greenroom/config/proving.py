@@ -84,7 +84,7 @@ def agree(loading: _Loading, file: File, sections: Sections, able: frozenset[Cap
     if file.shield and Capability.SHIELD not in able:
         text = f"{router} cannot ask the baseline again for what failed on the candidate; leave it out"
         loading.wrong(("shield",), text)
-    using = getattr(plugins.find("environment", sections.environment.type), "capabilities", frozenset())
+    using: frozenset[Capability] = getattr(plugins.find("environment", sections.environment.type), "capabilities", frozenset())
     for index, entry in enumerate(file.analysis or ()):
         if entry.source_type == ENVIRONMENT and Capability.USAGE not in using:
             text = f"the environment `{sections.environment.type}` does not tell what its processes use"

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenroom.domain.assess import History
+from greenroom.domain.figures import Reading
 from greenroom.domain.model import Colour, Verdict
 from greenroom.domain.observation import Need, Seen, Watched, needs
 from greenroom.domain.opinion import Finding
 from greenroom.domain.release import Service
 from greenroom.engine.fanout import Fan, Result
+from greenroom.engine.readings import Readings
 from greenroom.engine.world import Adapters, case_of
 from greenroom.errors import GreenroomError
 from greenroom.ports import Check, Clock
@@ -46,6 +48,8 @@ class Looker:
         self._release = ""
         self._history = History()
         self._watcher = Watcher(probes, clock)
+        self._readings = Readings(probes, clock)
+        self._step = -1
 
     def forget(self) -> None:
         """What was seen before, or is being looked at just now, counts no more."""
@@ -59,6 +63,9 @@ class Looker:
             self._release, self._history = release, History()
             self._watcher.reset()
             self.forget()
+        if (step := _step_of(service)) != self._step:
+            self._step = step
+            self._readings.reset()
         wanted = needs(service, now)
         calls = {n: call for n in wanted if (call := _call(n, service, adapters)) is not None}
         stale = {need: call for need, call in calls.items() if not self._fresh(need, min(wanted[need], at_most))}
@@ -67,7 +74,10 @@ class Looker:
         watched: Mapping[str, Watched] = {}
         if Need.WATCHES in wanted and adapters.watches:
             watched = self._watcher.look(service, adapters, now)
-        return self._seen(calls, watched)
+        read: Mapping[str, tuple[Reading, ...]] = {}
+        if Need.MEASUREMENT in wanted and adapters.gauges and service.running and service.running.live_since:
+            read = self._readings.look(adapters.name, service.running, adapters.gauges)
+        return self._seen(calls, watched, read)
 
     def _fresh(self, need: Need, age: float) -> bool:
         fact = self._facts.get(need)
@@ -108,7 +118,9 @@ class Looker:
         if need is Need.MEASUREMENT:
             self._history = self._history.add(result.value)
 
-    def _seen(self, calls: Mapping[Need, object], watched: Mapping[str, Watched]) -> Seen:
+    def _seen(
+        self, calls: Mapping[Need, object], watched: Mapping[str, Watched], read: Mapping[str, tuple[Reading, ...]]
+    ) -> Seen:
         facts = {need: self._facts[need] for need in calls}
 
         def value(need: Need) -> Any:
@@ -121,8 +133,15 @@ class Looker:
             routing=value(Need.ROUTING),
             history=self._history,
             watches=watched,
+            readings=read,
             unseen={need: fact.missing for need, fact in facts.items() if fact.missing},
         )
+
+
+def _step_of(service: Service) -> int:
+    """Of the shift; what was read under another share of the traffic says nothing of this one."""
+    release = service.running
+    return release.step if release is not None and release.live_since is not None else -1
 
 
 def _call(need: Need, service: Service, adapters: Adapters) -> Callable[[], Any] | None:

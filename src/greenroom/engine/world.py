@@ -28,6 +28,8 @@ class Adapters:
     watches: Mapping[str, Check] = field(default_factory=dict)
     gates: Mapping[str, Check] = field(default_factory=dict)
     gauges: Mapping[str, Gauge] = field(default_factory=dict)
+    name: str = ""
+    """The service's, for who is asked about it."""
 
 
 class Gauge(Protocol):
