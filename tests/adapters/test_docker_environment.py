@@ -344,6 +344,14 @@ def test_without_a_check_it_counts_who_listens_in_the_container(made: Kit) -> No
     ready(made, environment, GREEN, IDLE)
 
 
+def test_who_listens_inside_the_container_only_is_told_where_to_listen(made: Kit) -> None:
+    environment = made.open()
+    inside = ["busybox", "httpd", "-f", "-p", "127.0.0.1:8000"]
+    environment.apply(BLUE, made.spec("1", IDLE, **one(command=inside, health={"path": "/health"}), init=True), KEY)
+    made.wait(lambda: "at 0.0.0.0?" in environment.observe(BLUE).detail, "the way out is said")
+    assert not environment.observe(BLUE).ready
+
+
 def test_a_paused_container_is_not_healthy_and_can_still_be_ended_gracefully(made: Kit) -> None:
     environment = made.open()
     brought(made, environment, BLUE, made.spec("1", IDLE, **ONE))

@@ -388,6 +388,9 @@ def test_what_runs_already_is_adopted_and_the_next_deploy_is_a_blue_green_one(of
     assert done.code == 0
     assert "adopt shop as 0.9 on blue, by ann@shop" in done.out
     assert done.out.splitlines()[-1].startswith("0.9 is live on blue since")
+    for told in (done.out, office.type("show").out):
+        assert "what runs already is looked at" in told and "it stays as it is" in told
+        assert not any(word in told for word in ("candidate", "rollback is armed", "is made"))
     again = office.type("adopt", "0.9", "--container", "shop")
     assert (again.code, "0.9 is live on blue already: there is nothing to adopt" in again.err) == (4, True)
     live(office, "1")
@@ -401,6 +404,8 @@ def test_what_cannot_be_adopted_is_left_as_it_is(office: Office) -> None:
     office.world.behaviours["0.9"] = Behaviour(healthy_after=None)
     done = office.type("adopt", "0.9", "--upstream", "127.0.0.1:8000")
     assert done.code == 4
+    assert "what runs was left as it was: mend that, then the same `greenroom adopt` again" in done.out
+    assert "candidate" not in done.out
     removed = [entry for entry in office.journal.read() if getattr(entry.record, "verb", "") == "remove"]
     assert not removed
 

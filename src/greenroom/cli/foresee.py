@@ -50,7 +50,7 @@ def pages(document: dict[str, Any], width: int, ink: Ink) -> list[str]:
         first, *rest = wrapped(step["does"], width, indent=" " * _LABEL, first=f"  {step['stage']:<{_LABEL - 2}}")
         lines += [ink(first[:_LABEL], "dim") + first[_LABEL:], *rest]
     if document["steps"]:
-        lines += ["", *_downtime(document, width, ink)]  # where it would be refused there is nothing to promise
+        lines += ["", *_downtime(document, width, ink)]
     for remark in document["remarks"] if document["steps"] else ():
         lines += wrapped(remark, width, indent="    ", first="  · ")
     for problem in document["problems"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from greenroom.domain.model import Verdict
@@ -22,6 +23,15 @@ DOES = {
 }
 """What begins with each phase."""
 
+ADOPTING = {
+    **DOES,
+    Phase.START: "what runs already is looked at",
+    Phase.SHIFT: "the router learns where it is",
+    Phase.BAKE: "it stays as it is",
+    Phase.ABORTING: "what runs is left as it was",
+}
+"""The same, where nothing new is started: what serves already is taken over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -35,23 +45,28 @@ class Line:
     style: str = ""
 
 
-def news(entry: Entry) -> Line | None:
+def adopts(entry: Entry) -> bool:
+    """With this record begins the taking over of what runs already."""
+    return isinstance(entry.record, Requested) and bool(entry.record.details.get("adopt"))
+
+
+def news(entry: Entry, *, adopting: bool = False) -> Line | None:
     """The record as a line for whoever follows; None for what is no news (intents, results as expected)."""
     match entry.record:
         case Started() | Finished(outcome=Outcome.DONE):
             return None
         case Judged(verdict=Verdict.WAIT, reason=""):
             return None
-    return told(entry)
+    return told(entry, adopting=adopting)
 
 
-def told(entry: Entry) -> Line:
-    """Every record has a line: for `show`."""
+def told(entry: Entry, *, adopting: bool = False) -> Line:
+    """Every record has a line: for `show`. `adopting`: of a release that takes over what runs already."""
     match entry.record:
         case Requested() as record:
             return _requested(record, entry.at)
         case Moved() as record:
-            return _moved(record, entry.at)
+            return _moved(record, entry.at, ADOPTING if adopting else DOES)
         case Started() as record:
             return Line(entry.at, "", "doing", action(record.verb, record.key), style="dim")
         case Finished() as record:
@@ -72,7 +87,7 @@ def _requested(record: Requested, at: float) -> Line:
     return Line(at, "", "asked", f"{what}, by {record.by}{why}")
 
 
-def _moved(record: Moved, at: float) -> Line:
+def _moved(record: Moved, at: float, does: Mapping[Phase, str]) -> Line:
     """The phase that begins now, and why: what has just been reached."""
     first, *more = record.why.splitlines() or [""]
     word = str(record.to).replace("_", " ")
@@ -80,8 +95,10 @@ def _moved(record: Moved, at: float) -> Line:
         wanted = record.to in GOOD or by_hand(record.why)
         mark, style = ("✓" if record.to in ENDS else "", "") if wanted else ("✗", "red")
         return Line(at, mark, word, first, tuple(more), "good" if record.to in GOOD else style)
+    if does is ADOPTING and record.to is Phase.START:
+        first = "nothing is to be built"
     step = f", step {record.step + 1}" if record.to is Phase.SHIFT and record.step else ""
-    return Line(at, "", word, f"{first}{step}; {DOES[record.to]}", tuple(more))
+    return Line(at, "", word, f"{first}{step}; {does[record.to]}", tuple(more))
 
 
 def by_hand(why: str) -> bool:

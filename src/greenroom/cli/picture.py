@@ -43,7 +43,8 @@ def _now(picture: Picture, reason: str) -> str:
 
 def _headline(picture: Picture, width: int, ink: Ink) -> str:
     release = picture.release
-    words = f"{picture.name}: {release.id} brings {release.version} to {release.colour}"
+    does = "adopts {} as {}" if "adopt" in release.definition else "brings {} to {}"
+    words = f"{picture.name}: {release.id} {does.format(release.version, release.colour)}"
     if release.baseline is not None and width >= 80:
         words += f", {release.baseline.version} was live on {release.baseline.colour}"
     after = span((release.ended or picture.now) - release.begun)

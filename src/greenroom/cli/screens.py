@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from greenroom.cli.follow import Picture, Screen
-from greenroom.cli.lines import Line, news
+from greenroom.cli.lines import Line, adopts, news
 from greenroom.cli.picture import progress
 from greenroom.cli.text import Ink, clock, plain, width_of
 from greenroom.domain.phases import ENDS
@@ -53,9 +53,11 @@ class LineScreen:
     def __init__(self, stream: TextIO, ink: Ink) -> None:
         self._stream, self._teller = stream, Teller(ink)
         self._last = ("", "", "")
+        self._adopting = False
 
     def news(self, entry: Entry) -> None:
-        line = news(entry)
+        self._adopting = self._adopting or adopts(entry)
+        line = news(entry, adopting=self._adopting)
         if line is None or (line.mark, line.topic, line.text) == self._last:
             return
         self._last = (line.mark, line.topic, line.text)

@@ -37,6 +37,8 @@ def last_words(ending: Ending, wanted: Collection[Status]) -> Last:
             asked = Status.ABORTED in wanted
             text = f"{release.version} was aborted{_why(release, 'before any traffic moved')}."
             kept = "`greenroom retire` removes the candidate, which was kept" if release.plan.keep else ""
+            if "adopt" in release.definition:
+                kept = "what runs was left as it was: mend that, then the same `greenroom adopt` again"
             return Last(
                 _code(status, wanted),
                 f"{text} {_serves(service)}{', untouched' if service.active else ''}.",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from greenroom.adapters.docker.containers import Container
-from greenroom.adapters.process.health import ANSWER_WITHIN, Answer, Late, ask_all, judged
+from greenroom.adapters.process.health import ANSWER_WITHIN, Answer, Late, Silent, ask_all, judged
 from greenroom.domain.model import Endpoint, Health, Member
 from greenroom.domain.template import conceal
 from greenroom.ports import Host
@@ -94,9 +94,10 @@ class Inspection:
                 return Late("is paused")
             if patient.path and endpoint is not None:
                 where = (endpoint.host, endpoint.port)
-                return judged(
+                answer = judged(
                     lambda: self.host.connect(where, ANSWER_WITHIN), str(endpoint), patient.path, patient.status
                 )
+                return (self._listens(endpoint) or answer) if isinstance(answer, Silent) else answer
             told, words = container.health if container else ("", "")
             if told:
                 return "" if told == "healthy" else _unwell(told, words)

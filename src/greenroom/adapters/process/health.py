@@ -30,6 +30,12 @@ class Late(str):
     __slots__ = ()
 
 
+class Silent(str):
+    """An answer for the one from which nothing came, not even a wrong status: whether somebody listens is in doubt."""
+
+    __slots__ = ()
+
+
 def ask_all(probes: Mapping[str, Callable[[], Answer]], within: float) -> dict[str, Answer]:
     """Ask side by side. Who does not answer in time gets an answer from us; its thread is left to end by itself."""
     answers: dict[str, Answer] = {}
@@ -89,9 +95,9 @@ def judged(connect: Callable[[], socket.socket], authority: str, path: str, stat
     except TimeoutError:
         return Late(f"{path} did not answer within {ANSWER_WITHIN:g} s")
     except ClosedWithoutAnswer as error:
-        return f"{path}: {error}"
+        return Silent(f"{path}: {error}")
     except OSError as error:
-        return f"{path} cannot be asked: {error.strerror or error}"
+        return Silent(f"{path} cannot be asked: {error.strerror or error}")
     except ValueError:
         return f"{path} did not answer in HTTP"
     if answer.status == status or (status is None and 200 <= answer.status < 300):
