@@ -93,7 +93,7 @@ def _moved(record: Moved, after: Service) -> tuple[str, str] | None:
     version = _version(after)
     match record.to:
         case Phase.SUCCEEDED:
-            return "succeeded", f"{version} is live: {record.why}"
+            return "succeeded", _with(f"{version} is live", record.why)
         case Phase.ABORTED:
             return "aborted", _with(f"{version} was not released", record.why, "; no traffic was moved")
         case Phase.ROLLED_BACK:
