@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from greenroom import plugins
-from greenroom.config.planning import PARITY
-from greenroom.engine.world import Adapters
+from greenroom.config.planning import MIRROR, PARITY
+from greenroom.engine.world import Adapters, Gauge
 from greenroom.errors import GreenroomError
-from greenroom.ports import Check, Environment, Notifier, Place, Router
+from greenroom.ports import Check, Consuming, Environment, Notifier, Place, Router
 
 if TYPE_CHECKING:
     from greenroom.adapters.checks.parity import ParityCheck
@@ -35,21 +35,45 @@ def adapters(loaded: Loaded, premises: Premises) -> Adapters:
     router, routers = _one("router", sections, premises)
     measures = sections.router.type in plugins.known("analyser")
     place = premises.place()
-    checks: dict[str, Check] = {section.name: make("check", section, place) for section in sections.checks}
+    analyser = _one("analyser", sections, premises)[0] if measures else None
+    checks: dict[str, Check] = {
+        section.name: make("check", section, place)
+        if section.type != MIRROR
+        else plugins.find("check", MIRROR)(section.settings, place, analyser)
+        for section in sections.checks
+    }
     if len(routers) > 1:
         from greenroom.adapters.several.checks import EachWay
 
-        checks = {name: EachWay(check, routers) for name, check in checks.items()}
+        mirrors = loaded.plan.mirrors
+        checks = {name: check if name in mirrors else EachWay(check, routers) for name, check in checks.items()}
     if PARITY in loaded.plan.checks:
         checks[PARITY] = parity(environment, router, loaded)
     return Adapters(
         artefact=artefact,
         environment=environment,
         router=router,
-        analyser=_one("analyser", sections, premises)[0] if measures else None,
+        analyser=analyser,
         checks=checks,
         watches={section.name: make("check", section, place) for section in sections.watches},
+        gates={section.name: make("gate", section, place) for section in sections.gates},
+        gauges=_gauges(loaded, place, environment),
+        name=loaded.service,
     )
+
+
+def _gauges(loaded: Loaded, place: Place, environment: Environment) -> Mapping[str, Gauge]:
+    """By `Rule.source`: the file's sources, and the environment itself."""
+    from greenroom.adapters.gauges import SourceGauge, UsageSource
+
+    found = {}
+    for number, rule in enumerate(loaded.plan.rules):
+        section = loaded.sections.sources.get(number)
+        if section is not None:
+            found[rule.source] = SourceGauge(make("source", section, place), rule.expression)
+        elif rule.source and isinstance(environment, Consuming):
+            found[rule.source] = SourceGauge(UsageSource(environment), rule.expression)
+    return found
 
 
 def parity(environment: Environment, router: Router, loaded: Loaded) -> ParityCheck:

@@ -234,13 +234,17 @@ class Approving(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a source is asked about: one colour of one release, over the last `window` seconds."""
+    """What a source is asked: a metric of `domain.plan.Rule`, in its unit, or a query in the source's own language ("" for
+    the one or the other), about one colour of one release, over the last `window` seconds.
+    """
 
     service: str
     colour: Colour
     version: str
     release: str
     window: float
+    metric: str = ""
+    query: str = ""
 
 
 class Source(Protocol):

@@ -188,6 +188,7 @@ class Analysis(BaseModel):
             self.every,
             self.failures,
             self.expression,
+            self.query or "",
         )
 
 

@@ -48,6 +48,7 @@ class Rule:
     every: float = 10.0
     failures: int = 3
     expression: str = ""
+    query: str = ""
 
 
 class When(StrEnum):

@@ -54,10 +54,11 @@ class Readings:
 
 def _asking(gauge: Gauge, name: str, release: Release, rule: Rule) -> Callable[[], Reading]:
     window = max(rule.every, LEAST_WINDOW)
-    candidate = _about(name, release.deployed(0.0), window)
-    baseline = _about(name, release.baseline, window) if release.baseline is not None else None
+    candidate = _about(name, release.deployed(0.0), rule, window)
+    baseline = _about(name, release.baseline, rule, window) if release.baseline is not None else None
     return lambda: gauge.read(candidate, baseline)
 
 
-def _about(name: str, deployed: Deployed, window: float) -> About:
-    return About(name, deployed.colour, deployed.version, deployed.release, window)
+def _about(name: str, deployed: Deployed, rule: Rule, window: float) -> About:
+    metric = "" if rule.query else rule.metric
+    return About(name, deployed.colour, deployed.version, deployed.release, window, metric, rule.query)
