@@ -176,6 +176,11 @@ def _examined(loaded: Loaded, premises: Premises, what: str) -> list[str]:
         if examine is not None:
             for name, place in _places(sections, premises, kind).items():
                 calls[f"{kind}/{name}"] = partial(_told, kind, name, partial(examine, section.settings, place))
+    for index, section in enumerate(sections.checks):
+        examine = getattr(plugins.find("check", section.type), what, None)
+        if examine is not None:
+            kind = f"checks[{index}]"
+            calls[f"{kind}/"] = partial(_told, kind, "", partial(examine, section.settings, premises.place()))
     return _placed(loaded, [problem for told in _side_by_side(calls).values() for problem in told])
 
 

@@ -45,10 +45,13 @@ class Asking:
     server_name: str | None = None
     days_left: int | None = None
 
-    def to(self, url: str, headers: Mapping[str, str]) -> Asking:
-        """The same for the target of a redirect."""
+    def to(self, url: str, headers: Mapping[str, str], status: int = 302) -> Asking:
+        """The same for the target of a redirect. As browsers do: 307 and 308 keep method and body."""
+        if status in (307, 308):
+            return replace(self, url=url, headers=headers)
+        kept = {name: value for name, value in headers.items() if name.lower() != "content-type"}
         method = "HEAD" if self.method == "HEAD" else "GET"
-        return replace(self, url=url, headers=headers, method=method, body=None)
+        return replace(self, url=url, headers=kept, method=method, body=None)
 
     def resolve(self, location: str) -> str:
         """The target of a redirect. The host that a `Host` header asked for is the place that was asked."""
@@ -72,13 +75,17 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`headers`: by small name. `leads_to`: of a redirect. `cut`: there is more of the body than was read."""
+    """`headers`: by small name. `leads_to`: of a redirect. `cut`: there is more of the body than was read.
+
+    `cookies`: each `Set-Cookie` by itself.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     cut: bool
     leads_to: str
+    cookies: tuple[str, ...] = ()
 
 
 def exchange(asking: Asking) -> Answer:
@@ -223,7 +230,8 @@ def _talk(asking: Asking, sock: socket.socket, parts: SplitResult, host: str, po
         names = {name.lower() for name, _ in answer.getheaders()}
         received = {name: answer.getheader(name) or "" for name in names}
         leads_to = received.get("location", "") if 300 <= answer.status < 400 else ""
-        return Answer(answer.status, received, body[:LIMIT], len(body) > LIMIT, leads_to)
+        cookies = tuple(answer.headers.get_all("set-cookie") or ())
+        return Answer(answer.status, received, body[:LIMIT], len(body) > LIMIT, leads_to, cookies)
     finally:
         answer.close()
 

@@ -3,27 +3,29 @@
 Every failed assertion is a FAIL with what was expected and what came. Nobody answering is a FAIL too: the candidate
 was healthy a moment ago. UNKNOWN is kept for what is our own doing: a name that cannot be resolved, an address that is
 none.
+
+A flow is one `ask`, from its first step to its last: cookies and extracted values are secrets, so they do not leave the
+memory. Of a file of many flows, one `ask` asks as many as a moment allows; the memo holds how far it came.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar
 
+from greenroom.adapters.checks import flows
+from greenroom.adapters.checks.assertions import evidence_of, short, wrong_with
 from greenroom.adapters.checks.exchange import Answer, Asking, Failed, Unclear, exchange, same_origin
-from greenroom.adapters.checks.expectations import (
-    Asked,
-    HttpSettings,
-    WatchSettings,
-    evidence_of,
-    short,
-    wrong_with,
-)
+from greenroom.adapters.checks.expectations import Asked, WatchSettings
+from greenroom.adapters.checks.flowfile import Unusable, read_flows
+from greenroom.adapters.checks.hidden import hidden_of
+from greenroom.adapters.checks.steps import FlowSettings, HttpSettings
+from greenroom.adapters.checks.visit import sent, variables_of
 from greenroom.domain.model import Document, Verdict
 from greenroom.domain.opinion import Case, Finding
-from greenroom.domain.template import conceal, fill
-from greenroom.errors import PortError
+from greenroom.domain.template import fill
 from greenroom.ports import Place
 from greenroom.units import show_duration
 
@@ -42,8 +44,21 @@ class HttpCheck:
         self.place = place
         self.name = settings.name or _address(settings)
 
+    @staticmethod
+    def problems(settings: Any, place: Place) -> list[str]:
+        """What is wrong with the file of flows."""
+        if not isinstance(settings, HttpSettings) or settings.file is None:
+            return []
+        try:
+            read_flows(place.file.parent / settings.file, str(settings.file))
+        except Unusable as error:
+            return [f"file: {problem}" for problem in error.problems]
+        return []
+
     def ask(self, case: Case, memo: Document | None) -> Finding:
-        finding = self._concealed(case, self._once(case))
+        finding = self._asked_once(case, memo)
+        if finding.verdict is Verdict.WAIT:  # in the middle of a file
+            return replace(finding, memo={**(finding.memo or {}), "tries": _tries(memo)})
         match self.settings:
             case WatchSettings(every=every):
                 return Finding(finding.verdict, finding.reason, every, None, finding.evidence)
@@ -57,15 +72,18 @@ class HttpCheck:
     def withdraw(self, case: Case, memo: Document | None) -> None:
         """Nothing stays behind."""
 
+    def _asked_once(self, case: Case, memo: Document | None) -> Finding:
+        match self.settings:
+            case HttpSettings(steps=list(steps)) as settings:
+                return flows.one(self.place, case, settings, FlowSettings(name=self.name, steps=steps))
+            case HttpSettings(file=file) as settings if file is not None:
+                return flows.every(self.place, case, settings, file, memo)
+        return hidden_of(self.place, case).finding(self._once(case))
+
+    # --- a single request
+
     def _once(self, case: Case) -> Finding:
-        variables = {
-            "version": case.version,
-            "release": case.release,
-            "colour": str(case.colour),
-            "service": self.place.service,
-            **case.variables,
-            "idle_url": case.url.rstrip("/"),
-        }
+        variables = variables_of(self.place, case)
         began = time.monotonic()
         try:
             answer = self._asked(case, variables)
@@ -76,14 +94,16 @@ class HttpCheck:
             return Finding(Verdict.UNKNOWN, str(error))
         if wrong is None:
             return Finding(Verdict.PASS, f"{answer.status} in {show_duration(time.monotonic() - began)}")
-        return Finding(Verdict.FAIL, wrong, evidence=evidence_of(answer))
+        return Finding(Verdict.FAIL, wrong, evidence=evidence_of(answer, hidden_of(self.place, case).conceal))
 
     def _asked(self, case: Case, variables: Mapping[str, str]) -> Answer:
         settings = self.settings
         address = _address(settings)
         candidate = isinstance(settings, HttpSettings) and address.startswith(("/", "{idle_url}"))
         url = fill("{idle_url}" + address if address.startswith("/") else address, variables)
-        headers = {name: fill(value, variables) for name, value in settings.headers.items()}
+        body, kind = sent(settings, variables)
+        headers = {"content-type": kind} if kind else {}
+        headers |= {name: fill(value, variables) for name, value in settings.headers.items()}
         if candidate:
             own = {name.lower() for name in case.headers}
             headers = {**{name: value for name, value in headers.items() if name.lower() not in own}, **case.headers}
@@ -91,7 +111,7 @@ class HttpCheck:
             url,
             settings.method,
             headers,
-            None if settings.body is None else fill(settings.body, variables).encode(),
+            body,
             time.monotonic() + settings.timeout,
             settings.timeout,
             verify=settings.tls.verify,
@@ -101,17 +121,6 @@ class HttpCheck:
         )
         return _follow(asking, candidate) if settings.follow_redirects else exchange(asking)
 
-    def _concealed(self, case: Case, finding: Finding) -> Finding:
-        """Without the values of secrets, which an address or an expected text may hold."""
-        if self.place.vault is None:
-            return finding
-        try:
-            secrets = self.place.vault.values(case.release)
-        except PortError:
-            return finding
-        evidence = tuple(conceal(line, secrets) for line in finding.evidence)
-        return Finding(finding.verdict, conceal(finding.reason, secrets), finding.again_after, finding.memo, evidence)
-
 
 def _address(settings: Asked) -> str:
     match settings:
@@ -119,6 +128,10 @@ def _address(settings: Asked) -> str:
             return path
         case HttpSettings(url=str(url)) | WatchSettings(url=url):
             return url
+        case HttpSettings(file=file) if file is not None:
+            return str(file)
+        case HttpSettings(steps=list(steps)):
+            return steps[0].title
     return ""
 
 
@@ -129,7 +142,7 @@ def _follow(asking: Asking, candidate: bool) -> Answer:
             return answer
         target = asking.resolve(answer.leads_to)
         if same_origin(asking.url, target):
-            asking = asking.to(target, asking.headers)
+            asking = asking.to(target, asking.headers, answer.status)
         elif candidate:  # what is there need not be the candidate: the test route ends here
             raise Failed(f"answered {answer.status} and leads away from the candidate, to {short(target)}")
         else:
