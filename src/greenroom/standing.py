@@ -161,6 +161,16 @@ class Standing:
             fan.close()
         return seen, [f"{need}: {why}" for need, why in sorted(seen.unseen.items())]
 
+    def gates(self) -> Mapping[str, bool]:
+        """Those of the file, by name: whether a person may override it."""
+        from greenroom import plugins
+
+        assert self.loaded is not None
+        return {
+            section.name: bool(getattr(plugins.find("gate", section.type), "OVERRIDE", False))
+            for section in self.loaded.sections.gates
+        }
+
     def problems(self) -> list[str]:
         """What is wrong with the file's parts on their machines, before anything is touched."""
         from greenroom import assembly

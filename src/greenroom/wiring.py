@@ -9,11 +9,12 @@ which need only what the journal and the vault have pinned: the file may be brok
 from __future__ import annotations
 
 import contextlib
-import getpass
+import grp
 import os
+import pwd
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,13 +23,18 @@ from greenroom import __version__, enquiry
 from greenroom.adapters.journals.machine import owner
 from greenroom.control import Accepted
 from greenroom.domain.commands import Command
-from greenroom.domain.plan import Step
+from greenroom.domain.plan import Plan, Step
+from greenroom.engine.world import case_of
 from greenroom.errors import GreenroomError, PortError, Unobservable
-from greenroom.ports import Owner, Program
+from greenroom.ports import Approving, Owner, Program
 from greenroom.standing import Standing
 
 if TYPE_CHECKING:
     from greenroom.config.loader import Ground
+
+
+REHEARSAL = 10.0
+"""Seconds for which a drill gives the candidate its share of the traffic."""
 
 
 class Engine(Protocol):
@@ -50,21 +56,51 @@ class Installed(Standing):
 
     def by(self) -> str:
         """Who gives the command, for the journal."""
-        user = os.environ.get("SUDO_USER") or ""
-        with contextlib.suppress(KeyError, OSError):
-            user = user or getpass.getuser()
-        return f"{user or os.getuid()}@{socket.gethostname()}"
+        return f"{_person()[0]}@{socket.gethostname()}"
+
+    def groups(self) -> tuple[str, ...]:
+        """Of the system, that whoever gives the command is in."""
+        user, main = _person()
+        with contextlib.suppress(OSError, KeyError):
+            return tuple(sorted(grp.getgrgid(number).gr_name for number in os.getgrouplist(user, main)))
+        return ()
+
+    def objection(self) -> str:
+        """Why whoever gives the command may not approve what waits now; "" if they may, or nothing waits."""
+        service = self.control.state()
+        gate = service.running.asking if service.running is not None else None
+        if gate is None or not gate.people:
+            return ""
+        made = self.adapters_for(service)
+        asked: object = made.gates.get(gate.name)
+        if not isinstance(asked, Approving):
+            return ""
+        return asked.objection(case_of(service, made, self.control.now(), gate=gate.name), self.by(), self.groups())
 
     def owner(self, text: str = "") -> Owner:
         return owner(text or f"{self.by()} pid {os.getpid()}")
 
-    def deploy(self, version: str, why: str = "", *, keep: bool = False) -> Accepted:
-        """Write the request down, with the file and the values of its variables pinned to the release."""
+    def deploy(self, version: str, why: str = "", *, keep: bool = False, overrides: Sequence[str] = ()) -> Accepted:
+        """Write the request down, with the file and the values of its variables pinned to the release.
+
+        `overrides`: gates that are not to be asked, for the reason `why`.
+        """
+        assert self.loaded is not None
+        more = {"overrides": dict.fromkeys(overrides, why)} if overrides else {}
+        return self._begin("deploy", version, why, replace(self.loaded.plan, keep=keep), **more)
+
+    def rehearse(self, version: str, why: str = "") -> Accepted:
+        """Ask for a drill: a hundredth of the traffic there and back. `version` "": the one that is live."""
+        assert self.loaded is not None
+        steps = (Step(1, REHEARSAL), Step(100))
+        drill = replace(self.loaded.plan, steps=steps, bake=REHEARSAL, gates=(), keep_failed=0.0, rehearsal=True)
+        return self._begin("rehearse", version, why, drill)
+
+    def _begin(self, verb: str, version: str, why: str, plan: Plan, **more: Any) -> Accepted:
         loaded = self.loaded
         assert loaded is not None
-        plan = replace(loaded.plan, keep=keep)
         details = {"version": version, "plan": plan.document(), "definition": loaded.document, "file": str(self.file)}
-        command = Command("deploy", self.by(), why, details)
+        command = Command(verb, self.by(), why, {**details, **more})
         accepted = self.control.ask(command, lambda release: self._pin(release, loaded.secrets))
         self._wake(accepted)
         return accepted
@@ -148,6 +184,18 @@ class Installed(Standing):
         """End the engine, the router and the supervisor itself; returns at once."""
         if self.here:
             self.supervisor.shutdown()
+
+
+def _person() -> tuple[str, int]:
+    """The user, by the system and not by what the environment says; whom sudo works for, behind root. And its main group."""
+    number = os.getuid()
+    if number == 0 and os.environ.get("SUDO_UID", "").isdigit():
+        number = int(os.environ["SUDO_UID"])
+    try:
+        found = pwd.getpwuid(number)
+    except KeyError:
+        return str(number), os.getgid()
+    return found.pw_name, found.pw_gid
 
 
 def open_service(file: Path, environ: Mapping[str, str] | None = None) -> Installed:

@@ -5,7 +5,7 @@ Time is the fake clock's: while a command sleeps, the engine works.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from greenroom.config.schema import Allow
 from greenroom.control import Accepted, ControlPlane
 from greenroom.domain.commands import Command
 from greenroom.domain.observation import Seen
-from greenroom.domain.plan import Plan
+from greenroom.domain.plan import Plan, Step
 from greenroom.domain.release import Service
 from greenroom.domain.status import status_document
 from greenroom.engine.fanout import Inline
@@ -55,6 +55,7 @@ class Office:
         self.risks: list[str] = []
         self.allow: list[Allow] = []
         self.document: dict[str, Any] = {"service": "shop"}
+        self.objects = ""
         self.meanwhile: Callable[[], None] = lambda: None
         self.clock = FakeClock()
         self.world = FakeWorld(self.clock, worker=False, drain=plan.drain)
@@ -97,10 +98,27 @@ class Office:
     def owner(self, text: str = "") -> Owner:
         return Owner("ann", text or "ann@shop pid 8")
 
-    def deploy(self, version: str, why: str = "", *, keep: bool = False) -> Accepted:
+    def groups(self) -> tuple[str, ...]:
+        return ("staff",)
+
+    def objection(self) -> str:
+        return self.objects
+
+    def gates(self) -> dict[str, bool]:
+        return {gate.name: not gate.people for gate in self.plan.gates}
+
+    def deploy(self, version: str, why: str = "", *, keep: bool = False, overrides: Sequence[str] = ()) -> Accepted:
+        plan = replace(self.plan, keep=keep)
+        return self._begin("deploy", version, why, plan, overrides=dict.fromkeys(overrides, why))
+
+    def rehearse(self, version: str, why: str = "") -> Accepted:
+        plan = replace(self.plan, steps=(Step(1, 5.0), Step(100)), gates=(), rehearsal=True)
+        return self._begin("rehearse", version, why, plan)
+
+    def _begin(self, verb: str, version: str, why: str, plan: Plan, **more: Any) -> Accepted:
         (self.state / "journal.db").touch()
-        details = {"version": version, "plan": replace(self.plan, keep=keep).document(), "definition": {}}
-        return self.control.ask(Command("deploy", self.by(), why, details))
+        details = {"version": version, "plan": plan.document(), "definition": {}, **more}
+        return self.control.ask(Command(verb, self.by(), why, details))
 
     def request(self, verb: str, why: str = "", **details: Any) -> Accepted:
         return self.control.ask(Command(verb, self.by(), why, details))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from greenroom.cli import quick
@@ -47,9 +45,10 @@ def plan(context: Context, version: str) -> int:
     click.argument("version"),
     why_option,
     click.option("--keep", is_flag=True, help="If it fails, keep the candidate running to look at."),
+    click.option("--override", multiple=True, metavar="GATE", help="Do not ask this gate; needs --why."),
     detach_option,
 )
-def deploy(context: Context, version: str, why: str, keep: bool, detach: bool) -> int:
+def deploy(context: Context, version: str, why: str, keep: bool, override: tuple[str, ...], detach: bool) -> int:
     """Release VERSION, to the end of the bake.
 
     What is in the folder now is released under this name, one word. The file is checked first, then what it needs on
@@ -57,10 +56,12 @@ def deploy(context: Context, version: str, why: str, keep: bool, detach: bool) -
 
     The same VERSION again follows a release that runs; one that is live already is not released again. While another
     release is unfinished: exit 5, with the ways out.
+
+    A gate that may be overridden (a window that is closed) is not asked with `--override`; the reason is kept.
     """
     from greenroom.cli.steer import deploy
 
-    return deploy(context, version, why, keep=keep, detach=detach)
+    return deploy(context, version, why, keep=keep, overrides=override, detach=detach)
 
 
 @verb()
@@ -82,13 +83,13 @@ def status(context: Context) -> int:
 
 @verb(why_option, detach_option)
 def promote(context: Context, why: str, detach: bool) -> int:
-    """Go on now: approve a step, or end the bake early.
+    """Go on now: approve what waits for a person, or end a step or the bake early.
 
-    It ends a step of the shift as well, and goes on after a drift.
+    It goes on after a drift as well. A gate may want certain people, or more than one: who may not approve is refused (4).
     """
-    from greenroom.cli.steer import steer
+    from greenroom.cli.steer import promote
 
-    return steer(context, "promote", why, detach=detach)
+    return promote(context, why, detach=detach)
 
 
 @verb(why_option)
@@ -201,95 +202,6 @@ def logs(context: Context, what: str, process: str, lines: int, follow: bool) ->
     return logs(context, what, process, lines, follow=follow)
 
 
-@verb(
-    click.argument("version"),
-    click.option("--container", default="", metavar="NAME", help="The container that serves now."),
-    click.option("--upstream", default="", metavar="HOST:PORT", help="Where what serves now listens."),
-    why_option,
-)
-def adopt(context: Context, version: str, container: str, upstream: str, why: str) -> int:
-    """Take over what runs already, as the active VERSION.
+from greenroom.cli import keeping  # noqa: E402  # its verbs come after these
 
-    The container or address that serves users now becomes one of the two environments, so that the first deploy is a
-    blue-green one already: no restart, no request lost. Refused (4) where something is live already.
-
-    If it cannot be taken over, it is left running as it was.
-    """
-    from greenroom.cli.steer import adopt
-
-    return adopt(context, version, container, upstream, why)
-
-
-@verb(why_option)
-def retire(context: Context, why: str) -> int:
-    """Remove the idle environment now.
-
-    It is drained first; the command waits until it is gone. There is no way back in an instant after that.
-    """
-    from greenroom.cli.stand import retire
-
-    return retire(context, why)
-
-
-@verb(click.option("--yes", is_flag=True, help="Do not ask."), why_option)
-def down(context: Context, yes: bool, why: str) -> int:
-    """Stop the service on purpose.
-
-    First the router, so that nothing is cut off behind it, then both environments, then Greenroom's own processes; the
-    command waits until all have ended. In a terminal it asks first. `resume` and `deploy` start it again.
-    """
-    from greenroom.cli.stand import down
-
-    return down(context, why, yes=yes)
-
-
-@verb()
-def doctor(context: Context) -> int:
-    """Check the set-up, and what runs.
-
-    The file, Python, what a deploy needs (commands, folders, ports and who holds them, certificates), room on the disk,
-    journal, supervisor, engine, router, and what starts the service after a reboot. Exit 0, 8 with warnings, 6 if
-    something must be done.
-    """
-    from greenroom.cli.doctor import doctor
-
-    return doctor(context)
-
-
-@verb()
-def parity(context: Context) -> int:
-    """Prove that both environments are alike.
-
-    What they really run with, not the file: image, command, variables, limits, mounts, networks, the router's settings.
-    Only colour, version and port may differ, and what a release asked for; what differs on purpose stands in
-    `parity.allow` of the file, with a reason. Exit 0, 8 with warnings, 6 if they are not alike.
-    """
-    from greenroom.cli.parity import parity
-
-    return parity(context)
-
-
-@verb(
-    click.option(
-        "--out", type=click.Path(path_type=Path), default=Path("greenroom-demo"), show_default=True, help="Where."
-    )
-)
-def demo(context: Context, out: Path) -> int:
-    """A minute that shows it all, with real traffic."""
-    from greenroom.cli.setup import demo
-
-    return demo(context, out)
-
-
-@verb(click.argument("shell", type=click.Choice(["bash", "zsh", "fish"])))
-def completion(context: Context, shell: str) -> int:
-    """Print the completion script of a shell.
-
-    In ~/.bashrc: eval "$(greenroom completion bash)"
-    """
-    from greenroom.cli.setup import completion
-
-    return completion(context, shell, cli)
-
-
-__all__ = ["cli", "run"]
+__all__ = ["cli", "keeping", "run"]

@@ -16,7 +16,7 @@ from greenroom.cli import quick
 from greenroom.cli.context import Context, Tools, complain
 from greenroom.errors import GreenroomError
 
-NOT_BUILT = ("serve", "db", "preview", "rehearse")
+NOT_BUILT = ("serve", "db", "preview")
 """Promised verbs that this version does not know yet."""
 
 INTERRUPTED = 130

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 from greenroom.cli.context import Context, Installation
 from greenroom.cli.follow import Follower, begun_at, find
@@ -26,6 +26,7 @@ WANTED: dict[str, frozenset[Status]] = {
     "resume": frozenset({Status.SUCCEEDED}),
     "abort": frozenset({Status.ABORTED}),
     "rollback": frozenset({Status.ROLLED_BACK}),
+    "rehearse": frozenset(),
 }
 """The end that each verb asks for: exit code 0."""
 
@@ -33,16 +34,48 @@ TAIL = 12
 """Lines of a failed candidate's output."""
 
 
-def deploy(context: Context, version: str, why: str, *, keep: bool, detach: bool) -> int:
+def deploy(context: Context, version: str, why: str, *, keep: bool, overrides: Sequence[str] = (), detach: bool) -> int:
     check_version(version)
     installed = context.open()
     _stays(installed, detach=detach)
+    _may_be_overridden(installed, overrides, why)
     if not _follows(installed, version) and (problems := installed.problems()):
         raise UsageError("\n".join(problems), hint="nothing was touched")
-    accepted = installed.deploy(version, why, keep=keep)
+    accepted = installed.deploy(version, why, keep=keep, overrides=overrides)
     if not accepted.release:
         return until_up(context, installed, f"{accepted.text}; the route agrees.")
     return _follow(context, installed, accepted, "deploy", detach=detach)
+
+
+def _may_be_overridden(installed: Installation, overrides: Sequence[str], why: str) -> None:
+    if overrides and not why:
+        raise UsageError("--override needs a reason: `--why`", hint="it is kept in the journal")
+    gates = installed.gates() if overrides else {}
+    for name in overrides:
+        if name not in gates:
+            known = ", ".join(gates) or "there are none in this file"
+            raise UsageError(f"there is no gate `{name}`; gates: {known}", hint="nothing was touched")
+        if not gates[name]:
+            raise Refused(f"the gate {name} cannot be overridden", hint="it is there so that nobody goes round it")
+
+
+def rehearse(context: Context, version: str, why: str) -> int:
+    if version:
+        check_version(version)
+    installed = context.open()
+    if problems := installed.problems():
+        raise UsageError("\n".join(problems), hint="nothing was touched")
+    accepted = installed.rehearse(version, why)
+    return _follow(context, installed, accepted, "rehearse", detach=False)
+
+
+def promote(context: Context, why: str, *, detach: bool) -> int:
+    """Who may not approve is told so at once, before anything is written."""
+    installed = context.reach()
+    if said := installed.objection():
+        text, _, hint = said.partition("; ")
+        raise Refused(text, hint=hint)
+    return steer(context, "promote", why, detach=detach, groups=list(installed.groups()))
 
 
 def _stays(installed: Installation, *, detach: bool) -> None:
@@ -85,12 +118,12 @@ def _follows(installed: Installation, version: str) -> bool:
     return running is not None and running.version == version
 
 
-def steer(context: Context, verb: str, why: str, *, detach: bool) -> int:
+def steer(context: Context, verb: str, why: str, *, detach: bool, **details: Any) -> int:
     """promote, resume, abort, rollback: ask, and follow the release to its end."""
     installed = context.reach()
     _stays(installed, detach=detach)
     asleep = verb == "resume" and installed.control.state().running is None
-    accepted = context.ask(installed, verb, why)
+    accepted = context.ask(installed, verb, why, **details)
     if asleep:
         return until_up(context, installed)
     if not accepted.release:
@@ -116,7 +149,7 @@ def _follow(context: Context, installed: Installation, accepted: Accepted, verb:
         document = release_document(service, find(service, release), now)
         text = f"{release}: {accepted.text}; the resident engine carries it out."
         return context.result(0, text, hint="`greenroom status` tells how it goes", release=document)
-    whole = verb in ("deploy", "adopt") or not accepted.written
+    whole = verb in ("deploy", "adopt", "rehearse") or not accepted.written
     after = begun_at(installed, release) if whole else accepted.seq - 1
     if not accepted.written:
         context.say(f"{accepted.text}.")

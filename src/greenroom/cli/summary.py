@@ -31,6 +31,8 @@ def last_words(ending: Ending, wanted: Collection[Status]) -> Last:
     match status:
         case Status.SUCCEEDED:
             return Last(_code(status, wanted), *_succeeded(service, release, ending.now))
+        case Status.ROLLED_BACK if release.rehearsed:
+            return Last(0, _rehearsed(service, release))
         case Status.ROLLED_BACK:
             return Last(_code(status, wanted), *_rolled_back(service, release))
         case Status.ABORTED:
@@ -100,6 +102,12 @@ def _succeeded(service: Service, release: Release, now: float) -> tuple[str, str
     there, until = warm.deployed, clock(warm.until, now)
     text += f"; {there.version} stays warm on {there.colour} until {until}"
     return f"{text}: `greenroom rollback` goes back in an instant.", ""
+
+
+def _rehearsed(service: Service, release: Release) -> str:
+    share = "All traffic" if release.whole else f"{release.share} % of the traffic"
+    took = f" {release.took_back:.2g} s after it was asked for" if release.took_back is not None else ""
+    return f"The way back works: {share} went to {release.colour} and was back{took}. {_serves(service)}."
 
 
 def _rolled_back(service: Service, release: Release) -> tuple[str, str]:

@@ -84,7 +84,8 @@ def agree(loading: _Loading, file: File, sections: Sections, able: frozenset[Cap
     if file.shield and Capability.SHIELD not in able:
         text = f"{router} cannot ask the baseline again for what failed on the candidate; leave it out"
         loading.wrong(("shield",), text)
-    using: frozenset[Capability] = getattr(plugins.find("environment", sections.environment.type), "capabilities", frozenset())
+    environment = plugins.find("environment", sections.environment.type)
+    using: frozenset[Capability] = getattr(environment, "capabilities", frozenset())
     for index, entry in enumerate(file.analysis or ()):
         if entry.source_type == ENVIRONMENT and Capability.USAGE not in using:
             text = f"the environment `{sections.environment.type}` does not tell what its processes use"

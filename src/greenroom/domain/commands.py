@@ -75,6 +75,8 @@ def consider(service: Service, command: Command, now: float) -> Answer:
             return _deploy(service, command)
         case "adopt":
             return _adopt(service, command)
+        case "rehearse":
+            return _rehearse(service, command, now)
         case "rollback":
             return _rollback(service, command, now)
         case "retire":
@@ -110,7 +112,8 @@ def _deploy(service: Service, command: Command) -> Answer:
     if service.drift:
         return _strange(service)
     active = service.active
-    if active is not None and active.version == version and not service.down:
+    drill = bool(command.details.get("plan", {}).get("rehearsal"))
+    if active is not None and active.version == version and not service.down and not drill:
         return Already(f"{version} is live on {active.colour} already")
     colour = active.colour.other if active else Colour.BLUE
     details = {**command.details, "version": version, "colour": str(colour)}
@@ -125,6 +128,19 @@ def _adopt(service: Service, command: Command) -> Answer:
         text = f"{active.version} is live on {active.colour} already: there is nothing to adopt"
         return Not(text, "`greenroom deploy VERSION` releases the next version")
     return _deploy(service, replace(command, verb="deploy"))
+
+
+def _rehearse(service: Service, command: Command, now: float) -> Answer:
+    """A release whose end is the way back. In the journal it is one: its plan says that it is a drill."""
+    active, warm = service.active, service.warm_at(now)
+    if active is None:
+        return Not("nothing is live: there is no way back to rehearse", "`greenroom deploy VERSION` releases a version")
+    if service.running is None and warm is not None:
+        text = f"a rehearsal would take the place of {warm.deployed.version}, the warm version on {warm.deployed.colour}"
+        return Not(text, "`greenroom retire` gives it up; while it is warm, `greenroom rollback` is the way back")
+    version = str(command.details.get("version") or active.version)
+    drill = replace(command, verb="deploy", details={**command.details, "version": version})
+    return _deploy(service, drill)
 
 
 def _strange(service: Service) -> Not:

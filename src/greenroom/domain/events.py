@@ -32,6 +32,7 @@ KINDS = frozenset(
         "succeeded",
         "aborted",
         "rolled_back",
+        "rehearsed",
         "failed",
     )
 )
@@ -96,6 +97,8 @@ def _moved(record: Moved, after: Service) -> tuple[str, str] | None:
             return "succeeded", _with(f"{version} is live", record.why)
         case Phase.ABORTED:
             return "aborted", _with(f"{version} was not released", record.why, "; no traffic was moved")
+        case Phase.ROLLED_BACK if after.release is not None and after.release.rehearsed:
+            return "rehearsed", f"the way back was rehearsed with {version}, and works"
         case Phase.ROLLED_BACK:
             live = after.active.version if after.active else "the version before"
             return "rolled_back", _with(f"{version} was taken back, {live} serves", record.why)

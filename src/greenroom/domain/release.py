@@ -24,6 +24,9 @@ GATED = {
 }
 """The phases that ask gates, and which."""
 
+REHEARSED = "the rehearsal is over"
+"""How the reason begins for which a drill goes back."""
+
 REMEMBERED = 20
 """Ended releases that the replayed state keeps; the journal keeps all."""
 
@@ -91,6 +94,8 @@ class Release:
     restore: bool = False
     going_back: str = ""
     failure: str = ""
+    turned: float | None = None
+    """When the way back began, None if it did not."""
     ended: float | None = None
     judged: Mapping[str, Judgement] = field(default_factory=dict)
     usual: Figures | None = None
@@ -120,6 +125,18 @@ class Release:
         if self.baseline is None:
             return Split.none() if at < 0 else Split.all_to(self.colour)
         return Split.share(self.colour, 0 if at < 0 else self.plan.steps[min(at, len(self.plan.steps) - 1)].percent)
+
+    @property
+    def rehearsed(self) -> bool:
+        """A drill that went as it should: the way back was taken on purpose."""
+        return self.plan.rehearsal and self.phase is Phase.ROLLED_BACK and self.failure.startswith(REHEARSED)
+
+    @property
+    def took_back(self) -> float | None:
+        """Seconds from the decision to go back until the router was seen to serve the baseline alone."""
+        live = self.judged.get("live")
+        back = self.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK) and self.turned is not None
+        return live.at - self.turned if back and live is not None and self.turned is not None else None
 
     def judgement(self, subject: str) -> Judgement | None:
         return self.judged.get(subject)

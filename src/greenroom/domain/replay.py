@@ -128,6 +128,7 @@ def _moved(state: Service, record: Moved, at: float) -> Service:
         paused=None if back else release.paused,
         live_since=release.live_since if keep_live else None,
         failure=record.why if back and not release.failure else release.failure,
+        turned=at if back and release.turned is None else release.turned,
         ended=at if record.to in ENDS else None,
         artefact=str(record.facts.get("artefact", release.artefact)),
         usual=figures_of(record.facts.get("baseline")) or release.usual,

@@ -7,7 +7,7 @@ from greenroom.domain.gating import closed, withdrawn
 from greenroom.domain.judging import figures_beside, outcome, told_of
 from greenroom.domain.model import Role, Verdict
 from greenroom.domain.moves import SETTLE_WITHIN, back, forward, unfit
-from greenroom.domain.release import Release
+from greenroom.domain.release import REHEARSED, Release
 from greenroom.domain.routes import Scene, maintain, observed, refresh, role_now, routing_spec, tell
 
 
@@ -66,7 +66,7 @@ def _hold(scene: Scene, release: Release, since: float) -> Decision:
         if scene.now < since + step.hold:
             return Wait(f"{step.percent} % on {release.colour}", since + step.hold)
         if release.plan.rehearsal:
-            return back(release, f"the rehearsal is over: {step.percent} % goes back")
+            return back(release, f"{REHEARSED}: {step.percent} % goes back")
         verdict = outcome(scene, release)
         if verdict.verdict is Verdict.FAIL:
             return back(release, verdict.reason)
@@ -103,7 +103,7 @@ def bake(scene: Scene, release: Release) -> Decision:
     if scene.now < until and not release.promoted:
         return Wait("baking", until)
     if release.plan.rehearsal:
-        return back(release, "the rehearsal is over: all traffic goes back")
+        return back(release, f"{REHEARSED}: all traffic goes back")
     if not release.promoted:
         verdict = outcome(scene, release)
         if verdict.verdict is Verdict.FAIL:
