@@ -1,25 +1,30 @@
-"""Is the candidate good? Judging of measurements that others made.
+"""Is the candidate good? Judging of what the router counted; `readings` judges what other sources said.
 
-Every rule is brought to one question: of `n` requests, were more than the allowed share `p` bad? For an error rate the
+Every limit is brought to one question: of `n` requests, were more than the allowed share `p` bad? For an error rate the
 bad ones are errors; for a quantile like p99 they are the requests slower than the limit, of which 1 % is allowed.
 
-During the bake a rule fails as soon as chance cannot explain what a window shows: the Chernoff bound
+With traffic on the candidate a rule fails as soon as chance cannot explain what a window shows: the Chernoff bound
 `exp(-n · KL(k/n ‖ p))`, which is never below the true probability of `k` or more bad ones, falls under `SURE`. Windows
-of 1, 5 and 30 seconds find what began just now, the whole bake finds what is small and lasting. At the end of the bake,
-the plain share of the whole bake is compared with the limit.
+of 1, 5 and 30 seconds find what began just now, all of it finds what is small and lasting. At the end of a step or of the
+bake, the plain share of all is compared with the limit. A `critical` rule needs no certainty: a window over the limit is
+enough. A rule with `confidence` is compared with the baseline by `comparing`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from greenroom.domain.figures import Figures, Measurement
+from greenroom.domain import comparing
+from greenroom.domain.figures import Figures
+from greenroom.domain.history import History, quantile, slower_than
 from greenroom.domain.model import Colour, Verdict
 from greenroom.domain.opinion import Finding
 from greenroom.domain.plan import Rule
+from greenroom.domain.view import Standard, View
+from greenroom.domain.wording import LATENCY, errors_of, line, name, percent, value
 
 SURE = 1e-4
 """A single look raises a false alarm less often than this, for a candidate that is exactly at the limit."""
@@ -29,71 +34,6 @@ WINDOWS = (1.0, 5.0, 30.0)
 
 FLOOR = 0.01
 """Against a baseline without errors, a share of errors up to this is no difference."""
-
-_KEPT, _CLOSE = 40.0, 7.0
-"""Seconds for which samples are kept, and for which all of them are."""
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """Measurements in order of time, as if the counters had never begun anew. The first one is kept as the base."""
-
-    samples: tuple[Measurement, ...] = ()
-    raw: Measurement | None = None
-
-    def add(self, measurement: Measurement) -> History:
-        """With one more. A reset of the router's counters (another incarnation) continues where they were."""
-        if not self.samples or self.raw is None:
-            return History((measurement,), measurement)
-        last = self.samples[-1]
-        if measurement.at <= last.at:
-            return self
-        before = self.raw if measurement.incarnation == self.raw.incarnation else None
-        blue = _sum(last.blue, _difference(before.blue if before else Figures(), measurement.blue))
-        green = _sum(last.green, _difference(before.green if before else Figures(), measurement.green))
-        samples = (*self.samples, replace(measurement, blue=blue, green=green))
-        return History((samples[0], *_thinned(samples[1:], measurement.at)), measurement)
-
-    def window(self, colour: Colour, seconds: float | None = None) -> Figures:
-        """What happened in the last `seconds` (None: since the base)."""
-        if len(self.samples) < 2:
-            return Figures()
-        last = self.samples[-1]
-        start = self.samples[0]
-        if seconds is not None:
-            start = next((s for s in reversed(self.samples) if s.at <= last.at - seconds), self.samples[0])
-        return _difference(start.of(colour), last.of(colour))
-
-    @property
-    def span(self) -> float:
-        return self.samples[-1].at - self.samples[0].at if self.samples else 0.0
-
-
-def _thinned(samples: tuple[Measurement, ...], now: float) -> Iterable[Measurement]:
-    """All of the last seconds; before them one a second, which the long windows need no more of."""
-    second: float | None = None
-    for sample in samples:
-        if sample.at < now - _KEPT or (sample.at < now - _CLOSE and int(sample.at) == second):
-            continue
-        second = int(sample.at)
-        yield sample
-
-
-def _difference(before: Figures, after: Figures) -> Figures:
-    earlier = dict(before.latency)
-    return Figures(
-        max(0, after.requests - before.requests),
-        max(0, after.errors - before.errors),
-        {k: max(0, v - before.statuses.get(k, 0)) for k, v in after.statuses.items()},
-        tuple((bound, max(0, n - earlier.get(bound, 0))) for bound, n in after.latency),
-    )
-
-
-def _sum(a: Figures, b: Figures) -> Figures:
-    bounds = dict(a.latency)
-    latency = tuple((bound, bounds.get(bound, 0) + n) for bound, n in b.latency) if b.latency else a.latency
-    statuses = {k: a.statuses.get(k, 0) + b.statuses.get(k, 0) for k in {*a.statuses, *b.statuses}}
-    return Figures(a.requests + b.requests, a.errors + b.errors, statuses, latency)
 
 
 def improbable(bad: int, total: int, allowed: float) -> bool:
@@ -109,19 +49,13 @@ def improbable(bad: int, total: int, allowed: float) -> bool:
     return math.exp(-total * divergence) < SURE
 
 
-def quantile(figures: Figures, q: float) -> float | None:
-    """The upper bound in ms of the bucket that holds the q-quantile; None without data."""
-    total = figures.latency[-1][1] if figures.latency else 0
-    if total == 0:
-        return None
-    return next(bound for bound, n in figures.latency if n >= q * total)
-
-
-def slower_than(figures: Figures, limit: float) -> tuple[int, int]:
-    """(certainly slower than `limit` ms, all). A bucket that spans the limit counts as not slower."""
-    total = figures.latency[-1][1] if figures.latency else 0
-    within = next((n for bound, n in figures.latency if bound >= limit), total)
-    return total - within, total
+def unlikely(count: int, expected: float) -> bool:
+    """Chance does not explain `count` events where `expected` are."""
+    if expected <= 0.0:
+        return count > 0
+    if count == 0:
+        return math.exp(-expected) < SURE
+    return math.exp(-(count * math.log(count / expected) - count + expected)) < SURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,81 +70,145 @@ class _Limit:
     def count(self, figures: Figures) -> tuple[int, int]:
         return (figures.errors, figures.requests) if self.above is None else slower_than(figures, self.above)
 
-
-def _limits(rule: Rule, baseline: Figures | None) -> Iterable[_Limit]:
-    if rule.metric == "error_rate":
-        if rule.max is not None:
-            yield _Limit(rule, rule.max, None, f"limit {_percent(rule.max)}")
-        if rule.max_ratio is not None and baseline is not None and baseline.requests >= rule.min_requests:
-            rate = baseline.errors / baseline.requests
-            allowed = min(1.0, max(FLOOR, rule.max_ratio * rate))
-            yield _Limit(rule, allowed, None, f"baseline {_percent(rate)}, limit {_percent(allowed)}")
-        return
-    q = int(rule.metric[1:]) / 100
-    if rule.max is not None:
-        yield _Limit(rule, 1 - q, rule.max, f"limit {rule.max:g} ms")
-    if rule.max_ratio is not None and baseline is not None and baseline.requests >= rule.min_requests:
-        usual = quantile(baseline, q)
-        if usual is not None and math.isfinite(usual):
-            above = rule.max_ratio * usual
-            yield _Limit(rule, 1 - q, above, f"baseline {usual:g} ms, limit {above:g} ms")
+    def broken(self, figures: Figures, *, plainly: bool) -> bool:
+        bad, total = self.count(figures)
+        if total < self.rule.min_requests:
+            return False
+        return improbable(bad, total, self.allowed) or (plainly and bad > self.allowed * total)
 
 
-def judge(rules: Iterable[Rule], history: History, colour: Colour, baseline: Figures | None, *, final: bool) -> Finding:
+def judge(
+    rules: Iterable[Rule], history: History, colour: Colour, usual: Standard | Figures | None, *, final: bool
+) -> Finding:
     """FAIL as soon as it is sure; with `final` also by plain comparison, and by the policy for too little data.
 
-    `baseline` is what the version before did in its own last window. WAIT: nothing wrong so far, or too little data.
+    `usual`: what the candidate is compared with. WAIT: nothing wrong so far, or too little data. Rules that ask a
+    source of their own are left to `readings`.
     """
+    standard = usual if isinstance(usual, Standard) else Standard(figures=usual)
+    view = View(history, colour, standard)
     scarce: list[str] = []
-    windows = {seconds: history.window(colour, seconds) for seconds in (*WINDOWS, None)}
-    whole = windows[None]
     for rule in rules:
-        if whole.requests < rule.min_requests:
-            text = f"{rule.metric}: {whole.requests} of the {rule.min_requests} requests that a verdict needs"
+        if rule.source:
+            continue
+        if text := _too_little(rule, view):
             if final and rule.no_data == "fail":
                 return Finding(Verdict.FAIL, text)
             if rule.no_data == "wait" or not final:
                 scarce.append(text)
             continue
-        for limit in _limits(rule, baseline):
-            reason = _broken(limit, windows, history.span, final=final)
-            if reason:
-                return Finding(Verdict.FAIL, reason)
+        if reason := _broken(rule, history, colour, view, final=final):
+            return Finding(Verdict.FAIL, reason, evidence=side_by_side(view, rule, colour))
     if not final:
         return Finding(Verdict.WAIT, scarce[0] if scarce else "")
     return Finding(Verdict.WAIT, scarce[0]) if scarce else Finding(Verdict.PASS, "")
 
 
-def _broken(limit: _Limit, windows: Mapping[float | None, Figures], span: float, *, final: bool) -> str:
-    for seconds, figures in windows.items():
-        bad, total = limit.count(figures)
-        if total < limit.rule.min_requests:
-            continue
-        if improbable(bad, total, limit.allowed) or (final and seconds is None and bad > limit.allowed * total):
-            over = "the whole bake" if seconds is None else f"the last {min(seconds, span):.3g} s"
-            return f"{_figure(limit, figures, bad, total)} over {over} ({limit.text})"
+def side_by_side(view: View, rule: Rule, colour: Colour) -> tuple[str, ...]:
+    """Both colours' numbers, each in a line."""
+    usual = view.usual(None)
+    lines = (f"{colour}: {line(view.candidate(rule, None))}",)
+    return (*lines, f"{colour.other}, the baseline: {line(usual[-1])}") if usual else lines
+
+
+def _too_little(rule: Rule, view: View) -> str:
+    """What is missing for a verdict; a rate of requests needs none."""
+    if rule.metric == "request_rate":
+        return ""
+    found = view.candidate(rule, None).requests
+    if found >= rule.min_requests:
+        return ""
+    warming = ", after its warm-up" if view.before(rule).requests else ""
+    return f"{rule.metric}: {found} of the {rule.min_requests} requests that a verdict needs{warming}"
+
+
+def _broken(rule: Rule, history: History, colour: Colour, view: View, *, final: bool) -> str:
+    if rule.metric == "request_rate":
+        return _frequency(rule, history, colour, view, final=final)
+    reason = _over(rule, view, history.span, final=final)
+    if not reason and rule.confidence is not None:
+        reason = comparing.worse(rule, history, colour, view)
+    if not reason or rule.metric not in LATENCY or not (before := view.before(rule)).requests:
+        return reason
+    q = quantile(before, int(rule.metric[1:]) / 100)
+    return f"{reason}; not counted: {value(rule.metric, q or 0.0)} in its first {rule.warm_up:g} s"
+
+
+def _over(rule: Rule, view: View, span: float, *, final: bool) -> str:
+    for seconds in (*WINDOWS, None):
+        figures = view.candidate(rule, seconds)
+        for limit in _limits(rule, view, seconds):
+            if limit.broken(figures, plainly=rule.critical or (final and seconds is None)):
+                over = "all its time with traffic" if seconds is None else f"the last {min(seconds, span):.3g} s"
+                return f"{_figure(limit, figures)} over {over} ({limit.text})"
     return ""
 
 
-def _figure(limit: _Limit, figures: Figures, bad: int, total: int) -> str:
+def _limits(rule: Rule, view: View, seconds: float | None) -> Iterator[_Limit]:
+    if rule.metric == "error_rate":
+        if rule.max is not None:
+            yield _Limit(rule, rule.max, None, f"limit {percent(rule.max)}")
+    elif rule.max is not None:
+        yield _Limit(rule, 1 - int(rule.metric[1:]) / 100, rule.max, f"limit {rule.max:g} ms")
+    if rule.max_ratio is None or rule.confidence is not None:
+        return
+    limits = [_compared(rule, usual) for usual in view.usual(seconds) if usual.requests >= rule.min_requests]
+    known = [limit for limit in limits if limit is not None]
+    if known:
+        yield max(known, key=lambda limit: (limit.allowed, limit.above or 0.0))
+
+
+def _compared(rule: Rule, usual: Figures) -> _Limit | None:
+    """The rule against what the baseline's users met."""
+    assert rule.max_ratio is not None
+    if rule.metric == "error_rate":
+        rate = usual.errors / usual.requests
+        allowed = min(1.0, max(FLOOR, rule.max_ratio * rate))
+        text = f"baseline {percent(rate)}: {errors_of(usual)}, limit {percent(allowed)}"
+        return _Limit(rule, allowed, None, text)
+    q = int(rule.metric[1:]) / 100
+    found = quantile(usual, q)
+    if found is None or not math.isfinite(found):
+        return None
+    above = rule.max_ratio * found
+    return _Limit(rule, 1 - q, above, f"baseline {found:g} ms of {usual.requests} requests, limit {above:g} ms")
+
+
+def _figure(limit: _Limit, figures: Figures) -> str:
     if limit.above is None:
-        return f"error rate {_percent(bad / total)}: {bad} of {total} requests"
-    value = quantile(figures, 1 - limit.allowed)
-    return f"{limit.rule.metric} {value:g} ms of {total} requests"
+        return f"error rate {percent(figures.errors / figures.requests)}: {errors_of(figures)}"
+    found = quantile(figures, 1 - limit.allowed)
+    return f"{limit.rule.metric} {value(limit.rule.metric, found or 0.0)} of {figures.requests} requests"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
+def _frequency(rule: Rule, history: History, colour: Colour, view: View, *, final: bool) -> str:
+    """Requests a second, since the present split: too few or too many of them."""
+    if len(history.samples) < 2:
+        return ""
+    now, begin = history.samples[-1], view.begin
+    for seconds in (*WINDOWS[1:], None):
+        start = begin if seconds is None else history.until(now.at - seconds)
+        if start.at < begin.at or now.at <= start.at or (seconds is None and now.at - start.at < WINDOWS[1]):
+            continue
+        count, span = now.of(colour).requests - start.of(colour).requests, now.at - start.at
+        for limit, wrong in ((rule.min, -1), (rule.max, 1)):
+            if limit is None or (count - limit * span) * wrong <= 0:
+                continue
+            if rule.critical or (final and seconds is None) or unlikely(count, limit * span):
+                return f"{name(rule.metric)} {count / span:.3g}/s over {span:.3g} s (limit {limit:g}/s)"
+    return ""
 
 
 def figures_document(figures: Figures) -> dict[str, Any]:
     """For the journal; infinity is written as null."""
     latency = [[bound if math.isfinite(bound) else None, n] for bound, n in figures.latency]
+    shielded = {"shielded": figures.shielded} if figures.shielded else {}
     return {
         "requests": figures.requests,
         "errors": figures.errors,
         "statuses": dict(figures.statuses),
         "latency": latency,
+        **shielded,
     }
 
 
@@ -218,4 +216,17 @@ def figures_of(document: Mapping[str, Any] | None) -> Figures | None:
     if not document:
         return None
     latency = tuple((math.inf if bound is None else float(bound), int(n)) for bound, n in document.get("latency", ()))
-    return Figures(int(document["requests"]), int(document["errors"]), dict(document.get("statuses", {})), latency)
+    statuses, shielded = dict(document.get("statuses", {})), int(document.get("shielded", 0))
+    return Figures(int(document["requests"]), int(document["errors"]), statuses, latency, shielded)
+
+
+__all__ = (
+    "History",
+    "Standard",
+    "figures_document",
+    "figures_of",
+    "improbable",
+    "judge",
+    "quantile",
+    "slower_than",
+)
