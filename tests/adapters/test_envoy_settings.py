@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from greenroom.adapters.envoy.render import bootstrap, parts
 from greenroom.adapters.envoy.settings import EnvoySettings
 from greenroom.adapters.routers.envoy import EnvoyRouter
-from greenroom.domain.model import Backend, Colour, Endpoint, RoutingSpec, Split
+from greenroom.domain.model import Backend, Colour, Endpoint, First, Mirror, RoutingSpec, Split
 from greenroom.ports import Place
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -32,7 +32,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"timeouts": {"idle": 30}}, "30 has no unit"),
     ({"protocol": "http3"}, "'http1' or 'h2c'"),
     ({"trusted_hops": -1}, "greater than or equal to 0"),
-    ({"sticky": True}, "Extra inputs"),
+    ({"sticky": "often"}, "valid boolean"),
+    ({"sticki": True}, "Extra inputs"),
 ]
 
 
@@ -71,13 +72,17 @@ def test_a_switch_touches_the_route_only_and_no_setting_the_start() -> None:
     blue, green = Backend((Endpoint("127.0.0.1", 1),), "1"), Backend((Endpoint("127.0.0.1", 2),), "2")
     settings = EnvoySettings.model_validate({"listen": "127.0.0.1:8080"})
     folder = Path("/state/router/live")
+    folders = (folder, folder, folder / "log")
 
-    def made(split: Split, test: Colour | None) -> dict[str, str]:
-        spec = RoutingSpec(split, blue, green, test)
-        return {name: json.dumps(part) for name, part in parts(settings, spec, folder, folder, folder / "log").items()}
+    def made(split: Split, test: Colour | None, **more: Any) -> dict[str, str]:
+        spec = RoutingSpec(split, blue, green, test, **more)
+        return {name: json.dumps(part) for name, part in parts(settings, "shop", spec, *folders).items()}
 
     before, after = made(Split(100, 0), Colour.GREEN), made(Split(0, 100), None)
     assert [name for name in before if before[name] != after[name]] == ["route"]
+    copied, first = Mirror(Colour.GREEN, 10), First("x-staff", "", Colour.GREEN)
+    proving = made(Split(100, 0), Colour.GREEN, mirror=copied, first=first, shield=Colour.GREEN)
+    assert [name for name in before if before[name] != proving[name]] == ["route"]
     assert "8080" not in json.dumps(bootstrap(folder))
 
 

@@ -12,12 +12,15 @@ from typing import Any, ClassVar
 from greenroom.adapters.envoy.admin import Admin, Silent
 from greenroom.adapters.envoy.files import Folder
 from greenroom.adapters.envoy.settings import EnvoySettings
+from greenroom.adapters.envoy.wire import MIRROR, SHIELD
 from greenroom.domain.figures import Figures, Measurement
 from greenroom.domain.model import Colour
 from greenroom.errors import Temporary
 from greenroom.ports import Capability, Place
 
-_REQUESTS = re.compile(r"greenroom\.requests\.cluster\.(blue|green)\.code\.(\d+)\.flags\.(.*)")
+_NAME = r"cluster\.(blue|green)(|_front|_shield|_mirror)\.by\.(blue|green|-)"
+_REQUESTS = re.compile(rf"greenroom\.requests\.{_NAME}\.code\.(\d+)\.flags\.(.*)")
+_LATENCIES = re.compile(rf"greenroom\.ms\.{_NAME}")
 _BROKEN = frozenset({"UC", "UR", "UPE", "UT", "UMSDR", "LR", "OM"})
 """Envoy's flags of an answer that broke off on our side, whatever its status said when it began."""
 _UPGRADED = "101"
@@ -29,7 +32,9 @@ class EnvoyAnalyser:
     """Counts a request when it ends. Latencies follow within a second or so: the proxy merges them once a second."""
 
     Settings: ClassVar[type[EnvoySettings]] = EnvoySettings
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.MEASUREMENTS, Capability.LATENCY})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.MEASUREMENTS, Capability.LATENCY, Capability.MIRROR, Capability.SHIELD}
+    )
 
     def __init__(self, settings: EnvoySettings, place: Place) -> None:
         self._admin = Admin(Folder(place.state).path)
@@ -39,22 +44,49 @@ class EnvoyAnalyser:
             values, histograms = self._admin.stats(_QUERY)
         except Silent as error:
             raise Temporary("the proxy does not answer, so nothing can be measured") from error
-        blue, green = (_figures(colour, values, histograms) for colour in Colour)
-        return Measurement(time.monotonic(), self._admin.peer, blue, green)
+        sums = {name: _Sum() for name in ("blue", "green", "mirrored")}
+        for name, count in values.items():
+            if match := _REQUESTS.fullmatch(name):
+                sums[_whose(match)].add(_saved(match), match[4], match[5].split(","), count)
+        for histogram in histograms:
+            match = _LATENCIES.fullmatch(histogram["name"])
+            if match and not _saved(match):
+                sums[_whose(match)].time(histogram["buckets"])
+        blue, green, mirrored = (made.figures() for made in sums.values())
+        return Measurement(time.monotonic(), self._admin.peer, blue, green, mirrored)
 
 
-def _figures(colour: Colour, values: Mapping[str, Any], histograms: Sequence[Mapping[str, Any]]) -> Figures:
-    statuses: Counter[str] = Counter()
-    errors = 0
-    for name, count in values.items():
-        match = _REQUESTS.fullmatch(name)
-        if match and match[1] == colour:
-            statuses[match[2]] += count
-            broken = match[2] != _UPGRADED and _BROKEN.intersection(match[3].split(","))
-            errors += count if int(match[2]) >= 500 or broken else 0
-    latency: tuple[tuple[float, int], ...] = ()
-    for histogram in histograms:
-        if histogram["name"] == f"greenroom.ms.cluster.{colour}":
-            bounds = [(float(b["upper_bound"]), int(b["cumulative"])) for b in histogram["buckets"]]
-            latency = (*bounds, (math.inf, bounds[-1][1] if bounds else 0))
-    return Figures(statuses.total(), errors, dict(statuses), latency)
+def _whose(match: re.Match[str]) -> str:
+    """Whose figures these are: the colour's that a request was for, whoever answered it."""
+    return "mirrored" if match[2] == MIRROR else match[1]
+
+
+def _saved(match: re.Match[str]) -> bool:
+    """The other colour answered: after a failure here, or because so many failed that nobody was left to ask."""
+    return match[2] == SHIELD and match[3] == Colour(match[1]).other
+
+
+class _Sum:
+    def __init__(self) -> None:
+        self._statuses: Counter[str] = Counter()
+        self._latency: Counter[float] = Counter()
+        self._errors = self._shielded = 0
+
+    def add(self, saved: bool, code: str, flags: Sequence[str], count: int) -> None:
+        broken = code != _UPGRADED and _BROKEN.intersection(flags)
+        failed = int(code) >= 500 or bool(broken)
+        self._errors += count if failed or saved else 0
+        if saved and not failed:
+            # The answer is the other colour's, and no success of this one.
+            self._shielded += count
+        else:
+            self._statuses[code] += count
+
+    def time(self, buckets: Sequence[Mapping[str, Any]]) -> None:
+        self._latency.update({float(b["upper_bound"]): int(b["cumulative"]) for b in buckets})
+
+    def figures(self) -> Figures:
+        bounds = sorted(self._latency.items())
+        latency = (*bounds, (math.inf, bounds[-1][1])) if bounds else ()
+        requests = self._statuses.total() + self._shielded
+        return Figures(requests, self._errors, dict(self._statuses), latency, self._shielded)

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from greenroom.adapters.envoy.render import ROUTES
+from greenroom.adapters.envoy.wire import FRONT, MIRROR, ROUTES, SHIELD, TEST, cluster_name
 from greenroom.domain.model import Colour, Split
 
 _TIMEOUT = 2.0
 _STATS = (
-    r"^(cluster\.(blue|green)\.upstream_rq_(active|pending_active)"
+    rf"^(cluster\.(blue|green)({FRONT})?\.upstream_rq_(active|pending_active)"
     r"|listener_manager\.(workers_started|total_listeners_(active|warming))|cluster_manager\.warming_clusters"
     r"|.*\.version_text|.*\.update_rejected)$"
 )
@@ -145,23 +145,27 @@ def look(admin: Admin) -> Live:
         versions={**versions(values), "route": revision},
         rejected={name: count for name, count in values.items() if name.endswith(".update_rejected") and count},
         holding={
-            colour: int(values.get(f"cluster.{colour}.upstream_rq_active", 0))
-            + int(values.get(f"cluster.{colour}.upstream_rq_pending_active", 0))
+            colour: sum(
+                int(values.get(f"cluster.{cluster_name(colour, kind)}.upstream_rq_{state}", 0))
+                for kind in ("", FRONT)
+                for state in ("active", "pending_active")
+            )
             for colour in Colour
         },
     )
 
 
 def versions(values: Mapping[str, Any]) -> dict[str, str]:
-    """By kind of file. Both clusters of a colour must have taken over its endpoints."""
+    """By kind of file. All clusters of a colour must have taken over its endpoints."""
     taken: dict[str, str] = {}
     warming = values.get("cluster_manager.warming_clusters", 0)
     taken["cds"] = "" if warming else values.get("cluster_manager.cds.version_text", "")
     warming = values.get("listener_manager.total_listeners_warming", 0)
     taken["lds"] = "" if warming else values.get("listener_manager.lds.version_text", "")
     for colour in Colour:
-        both = {values.get(f"cluster.{name}.version_text", "") for name in (f"{colour}", f"{colour}_test")}
-        taken[colour] = both.pop() if len(both) == 1 else ""
+        names = (cluster_name(colour, kind) for kind in ("", TEST, MIRROR, FRONT))
+        all_of_them = {values.get(f"cluster.{name}.version_text", "") for name in names}
+        taken[colour] = all_of_them.pop() if len(all_of_them) == 1 else ""
     for name, value in values.items():
         if secret := re.search(r"(?:^|\.)sds\.(tls-\d+)\.version_text$", name):
             taken[secret.group(1)] = value
@@ -193,7 +197,8 @@ def _split(route: Any) -> Split | None:
         return Split.none()
     weights: dict[str, int] = {}
     for cluster in last.get("route", {}).get("weighted_clusters", {}).get("clusters", []):
-        weights[cluster.get("name", "")] = int(cluster.get("weight", 0))
+        name = str(cluster.get("name", ""))
+        weights[name.removesuffix(FRONT).removesuffix(SHIELD)] = int(cluster.get("weight", 0))
     if set(weights) != {"blue", "green"} or sum(weights.values()) != 100:
         return None
     return Split(weights["blue"], weights["green"])

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from greenroom.adapters.envoy.render import Part, type_url
+from greenroom.adapters.envoy.wire import Part, type_url
 from greenroom.adapters.told import Told, Unreadable, compact, digest, dumps, loads
 from greenroom.errors import Permanent, Temporary
 

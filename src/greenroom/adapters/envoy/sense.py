@@ -17,9 +17,17 @@ def refuse_nonsense(spec: RoutingSpec) -> None:
         backend = spec.backend(colour)
         if spec.split.of(colour) and not backend.endpoints:
             raise Permanent(f"{colour} shall get {spec.split.of(colour)} % of the traffic but has no endpoint")
+        if spec.first is not None and spec.first.colour is colour and not backend.endpoints:
+            raise Permanent(f"requests with {spec.first.header} shall go to {colour}, which has no endpoint")
         for endpoint in backend.endpoints:
             if not _is_endpoint(endpoint):
                 raise Permanent(f"{colour}: {endpoint} is no endpoint: an IP address and a port are needed")
+
+
+def destinations(spec: RoutingSpec) -> set[Colour]:
+    """The colours that are reached by more than their share of users' traffic."""
+    mirror, first = spec.mirror and spec.mirror.colour, spec.first and spec.first.colour
+    return {colour for colour in (spec.test, mirror, first, spec.shield and spec.shield.other) if colour}
 
 
 def _is_endpoint(endpoint: Endpoint) -> bool:

@@ -40,6 +40,11 @@ class EnvoySettings(Section):
     protocol: Literal["http1", "h2c"] = "http1"
     trusted_hops: int = Field(default=0, ge=0, le=20)
     reveal: bool = False
+    sticky: bool = Field(
+        default=False,
+        description="A cookie keeps each user on one colour while both have a share of the traffic; as the new colour's "
+        "share grows, users only move to it.",
+    )
 
     @model_validator(mode="after")
     def _are_different(self) -> EnvoySettings:

@@ -9,21 +9,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import ClassVar
 
-from greenroom.adapters import ports_in_use
-from greenroom.adapters.envoy import binary
+from greenroom.adapters.envoy import binary, examine
 from greenroom.adapters.envoy.admin import Admin, Live, Silent, look
 from greenroom.adapters.envoy.files import Draft, Folder, Sheet, marks
 from greenroom.adapters.envoy.render import bootstrap, parts
-from greenroom.adapters.envoy.sense import refuse_nonsense
+from greenroom.adapters.envoy.sense import destinations, refuse_nonsense
 from greenroom.adapters.envoy.settings import EnvoySettings
-from greenroom.adapters.listening import Tls
 from greenroom.adapters.told import Told, Unreadable
 from greenroom.domain.model import Colour, Routing, RoutingSpec
 from greenroom.errors import Permanent, PortError, Temporary
@@ -39,8 +35,21 @@ _NOTHING = "nothing was told yet"
 class EnvoyRouter:
     Settings: ClassVar[type[EnvoySettings]] = EnvoySettings
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.WEIGHTS, Capability.TEST_ROUTE, Capability.DRAIN, Capability.MEASUREMENTS, Capability.LATENCY}
+        {
+            Capability.WEIGHTS,
+            Capability.TEST_ROUTE,
+            Capability.DRAIN,
+            Capability.MEASUREMENTS,
+            Capability.LATENCY,
+            Capability.STICKY,
+            Capability.MIRROR,
+            Capability.FIRST,
+            Capability.SHIELD,
+        }
     )
+
+    problems = staticmethod(examine.problems)
+    hazards = staticmethod(examine.hazards)
 
     def __init__(self, settings: EnvoySettings, place: Place) -> None:
         self._settings = settings
@@ -145,7 +154,7 @@ class EnvoyRouter:
 
     def _compose(self, spec: RoutingSpec, key: ActionKey, before: Told | None) -> tuple[Told, dict[str, Sheet]]:
         base = self._place.file.absolute().parent
-        content = parts(self._settings, spec, self._folder.live, base, self._access_log)
+        content = parts(self._settings, self._place.service, spec, self._folder.live, base, self._access_log)
         draft = Draft.of(content)
         # Without a record, the count goes on from a number that was never reached.
         sequence = before.sequence if before else time.time_ns() // 1_000_000
@@ -164,7 +173,7 @@ class EnvoyRouter:
 
     def _hand_over(self, told: Told, made: Mapping[str, Sheet]) -> None:
         """Clusters and endpoints first, then the route that uses them, then what is used no more, then listeners."""
-        used = {c for c in Colour if told.spec.split.of(c) or told.spec.test is c}
+        used = {c for c in Colour if told.spec.split.of(c) or c in destinations(told.spec)}
         unused = {c for c in Colour if c not in used}
         stale = self._stale(made)
         self._replace([name for name in stale if name not in unused and name not in ("route", "lds")], made, wait=True)
@@ -245,49 +254,3 @@ class EnvoyRouter:
         if way.listen:
             return way.listen.url, {}
         return public, {way.header: "1"} if way.header else {"Host": way.host or ""}
-
-    @staticmethod
-    def problems(settings: EnvoySettings, place: Place) -> list[str]:
-        """What would keep the router from working, each with its way out."""
-        found, runs = [], False
-        ours = str(Folder(place.state).bootstrap)
-        for key, listen in settings.by_key.items():
-            trouble, holders = ports_in_use.problem(listen.host, listen.port)
-            mine = any(ours in holder.command for holder in holders)
-            runs = runs or mine
-            if trouble and not mine:
-                found.append(f"{key}: {trouble}")
-            if listen.tls and (trouble := _certificate_problem(listen.tls, place.file.absolute().parent)):
-                found.append(f"{key}.tls: {trouble}")
-        program = "" if runs else binary.problem()  # asking it for its version takes longer than all the rest
-        return [program, *found] if program else found
-
-    @staticmethod
-    def hazards(settings: EnvoySettings, place: Place) -> list[str]:
-        """Facts for which users would notice a deploy that works, each with the way out."""
-        if settings.drain > 0:
-            return []
-        return [
-            "router.drain: is 0, so the old version is removed without waiting for the requests that it still answers; "
-            "give it the time that a long one takes, like `drain: 30s`"
-        ]
-
-
-def _certificate_problem(tls: Tls, base: Path) -> str:
-    def refuse() -> str:
-        raise ValueError("encrypted")
-
-    for file in (base / tls.certificate, base / tls.key):
-        try:
-            file.read_bytes()
-        except OSError as error:
-            return f"{file} cannot be read: {error.strerror}"
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(base / tls.certificate, base / tls.key, refuse)
-    except ValueError:
-        return f"{base / tls.key} is encrypted: write it without a passphrase, readable by its owner only"
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            return f"{base / tls.key} does not belong to {base / tls.certificate}: give the key it was made with"
-        return f"{base / tls.certificate} and {base / tls.key} are no PEM certificate and key ({error.reason})"
-    return ""

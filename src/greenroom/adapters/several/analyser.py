@@ -24,6 +24,7 @@ class _Counted:
     last: Measurement
     blue: Figures = field(default_factory=Figures)
     green: Figures = field(default_factory=Figures)
+    mirrored: Figures = field(default_factory=Figures)
 
 
 class SeveralAnalysers:
@@ -46,15 +47,19 @@ class SeveralAnalysers:
         if unseen:
             raise Temporary(said(unseen))
         parts = [self._continued(name, measured) for name, measured in given.items()]
-        blue, green = (total(pair) for pair in zip(*parts, strict=True))
-        return Measurement(max(m.at for m in given.values()), self._incarnation, blue, green)
+        blue, green, mirrored = (total(those) for those in zip(*parts, strict=True))
+        return Measurement(max(m.at for m in given.values()), self._incarnation, blue, green, mirrored)
 
-    def _continued(self, name: str, now: Measurement) -> tuple[Figures, Figures]:
+    def _continued(self, name: str, now: Measurement) -> tuple[Figures, Figures, Figures]:
         before = self._counted.setdefault(name, _Counted(now))
         if before.last.incarnation != now.incarnation:
-            before.blue, before.green = total((before.blue, before.last.blue)), total((before.green, before.last.green))
+            last = before.last
+            before.blue, before.green = total((before.blue, last.blue)), total((before.green, last.green))
+            before.mirrored = total((before.mirrored, last.mirrored))
         before.last = now
-        return total((before.blue, now.blue)), total((before.green, now.green))
+        earlier = (before.blue, before.green, before.mirrored)
+        blue, green, mirrored = (total(pair) for pair in zip(earlier, (now.blue, now.green, now.mirrored), strict=True))
+        return blue, green, mirrored
 
 
 def total(parts: Iterable[Figures]) -> Figures:
@@ -65,7 +70,13 @@ def total(parts: Iterable[Figures]) -> Figures:
         statuses.update(part.statuses)
     bounds = sorted({bound for part in figures for bound, _ in part.latency})
     latency = tuple((bound, sum(_up_to(part, bound) for part in figures)) for bound in bounds)
-    return Figures(sum(p.requests for p in figures), sum(p.errors for p in figures), dict(statuses), latency)
+    return Figures(
+        sum(p.requests for p in figures),
+        sum(p.errors for p in figures),
+        dict(statuses),
+        latency,
+        sum(p.shielded for p in figures),
+    )
 
 
 def _up_to(figures: Figures, bound: float) -> int:

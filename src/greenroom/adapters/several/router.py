@@ -81,8 +81,8 @@ class SeveralRouters:
             text = said({name: f"was told something under a newer lease ({epoch})" for name, epoch in newer.items()})
             hint = "another Greenroom is in charge now; this one has to stop"
             raise Permanent(f"{text} than ours ({key.epoch}); nothing was switched", hint=hint)
-        told = [routing.told.split for routing in given.values() if routing.told is not None]
-        moves = not told or any(split != spec.split for split in told)
+        told = [routing.told for routing in given.values() if routing.told is not None]
+        moves = not told or any((one.split, one.first) != (spec.split, spec.first) for one in told)
         missing = {**away, **unseen}
         if missing and moves:
             raise Temporary(f"{said(missing)}; nothing was switched on any host")
@@ -179,7 +179,7 @@ def _essence(spec: RoutingSpec | None, own: bool) -> object:
     if spec is None or not own:
         return spec
     backends = ((b.version, b.release) for b in (spec.blue, spec.green))
-    return (spec.split, spec.test, *backends)
+    return (spec.split, spec.test, spec.mirror, spec.first, spec.shield, *backends)
 
 
 def _who(routing: Routing) -> str:
