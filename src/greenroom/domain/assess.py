@@ -23,6 +23,7 @@ from greenroom.domain.history import History, quantile, slower_than
 from greenroom.domain.model import Colour, Verdict
 from greenroom.domain.opinion import Finding
 from greenroom.domain.plan import Rule
+from greenroom.domain.verdicts import no_data
 from greenroom.domain.view import Standard, View
 from greenroom.domain.wording import LATENCY, errors_of, line, name, percent, value
 
@@ -92,10 +93,11 @@ def judge(
         if rule.source:
             continue
         if text := _too_little(rule, view):
-            if final and rule.no_data == "fail":
-                return Finding(Verdict.FAIL, text)
-            if rule.no_data == "wait" or not final:
-                scarce.append(text)
+            match no_data(rule.no_data, final=final):
+                case Verdict.FAIL:
+                    return Finding(Verdict.FAIL, text)
+                case Verdict.WAIT:
+                    scarce.append(text)
             continue
         if reason := _broken(rule, history, colour, view, final=final):
             return Finding(Verdict.FAIL, reason, evidence=side_by_side(view, rule, colour))

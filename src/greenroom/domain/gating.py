@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from greenroom.domain import verdicts
 from greenroom.domain.actions import Ask, Decision, Do, Note, Wait, Withdraw
 from greenroom.domain.model import Verdict
 from greenroom.domain.moves import back, failed
@@ -40,8 +41,7 @@ def closed(scene: Scene, release: Release) -> Decision | None:
 
 def tolerated(release: Release, gate: Gate, verdict: Verdict) -> bool:
     """It is told, and stops nothing. Under users' traffic a gate that could not look is no reason to go back."""
-    exposed = release.row.exposed
-    return gate.notify_only or (exposed and verdict is Verdict.UNKNOWN)
+    return verdicts.gate(verdict, exposed=release.row.exposed, notify_only=gate.notify_only) is verdicts.Action.TELL
 
 
 def _unasked(release: Release, gate: Gate, why: str) -> Decision:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from greenroom.domain import verdicts
 from greenroom.domain.actions import Note
-from greenroom.domain.assess import figures_document, judge
-from greenroom.domain.figures import Figures
+from greenroom.domain.assess import Standard, figures_document, judge
 from greenroom.domain.model import EnvironmentStatus, Health, Verdict
 from greenroom.domain.observation import Need
 from greenroom.domain.opinion import Finding
 from greenroom.domain.phases import Phase
+from greenroom.domain.readings import judge_sources
 from greenroom.domain.records import Judged
 from greenroom.domain.release import Release
 from greenroom.domain.routes import Scene
+from greenroom.domain.verdicts import Action
+from greenroom.domain.view import View
 
 GRACE = 10.0
 """Seconds that a candidate with traffic may be less than wholly healthy (a replica restarts) before it goes back."""
@@ -67,8 +70,8 @@ def failing(scene: Scene, release: Release) -> str:
         watched = scene.seen.watches.get(name)
         if watched is not None and watched.failures >= IN_A_ROW:
             return f"{name}: {watched.finding.reason}"
-    found = judge(release.plan.rules, scene.seen.history, release.colour, usual(scene, release), final=False)
-    return found.reason if found.verdict is Verdict.FAIL else ""
+    found = judged(scene, release, final=False)
+    return found.reason if verdicts.analysis(found.verdict, final=False) is Action.BACK else ""
 
 
 def _misfortune(scene: Scene, release: Release, status: EnvironmentStatus) -> bool:
@@ -81,22 +84,34 @@ def _misfortune(scene: Scene, release: Release, status: EnvironmentStatus) -> bo
     return down and (baseline is None or not baseline.serving)
 
 
-def usual(scene: Scene, release: Release) -> Figures | None:
-    """What the analysis compares with: the baseline beside it, or, at 100 %, the baseline's last window before."""
+def standard(scene: Scene, release: Release) -> Standard | None:
+    """What the analysis compares with: the baseline beside the candidate, or, at 100 %, before the switch."""
     if release.baseline is None:
         return None
-    if not release.whole:
-        return scene.seen.history.window(release.baseline.colour, 30.0)
-    return release.usual
+    age = None if release.live_since is None else max(0.0, scene.now - release.live_since)
+    return Standard(release.baseline.colour, not release.whole, age, release.usual)
+
+
+def judged(scene: Scene, release: Release, *, final: bool) -> Finding:
+    """By the router's counters and by every source. What fails comes first, then what cannot be told."""
+    rules, history = release.plan.rules, scene.seen.history
+    counted = judge(rules, history, release.colour, standard(scene, release), final=final)
+    blind = scene.seen.unseen.get(Need.MEASUREMENT) if any(not rule.source for rule in rules) else None
+    if final and blind is not None:
+        counted = Finding(Verdict.UNKNOWN, f"the analysis sees nothing: {blind}")
+    said = judge_sources(rules, scene.seen.readings, final=final)
+    for verdict in (Verdict.FAIL, Verdict.UNKNOWN, Verdict.WAIT):
+        for finding in (counted, said):
+            if finding.verdict is verdict:
+                return finding
+    return counted
 
 
 def outcome(scene: Scene, release: Release) -> Finding:
     """The verdict at the end of a step or of the bake."""
     if not release.plan.rules:
         return Finding(Verdict.PASS)
-    if Need.MEASUREMENT in scene.seen.unseen:
-        return Finding(Verdict.UNKNOWN, f"the analysis sees nothing: {scene.seen.unseen[Need.MEASUREMENT]}")
-    return judge(release.plan.rules, scene.seen.history, release.colour, usual(scene, release), final=True)
+    return judged(scene, release, final=True)
 
 
 BESIDE = 30.0
@@ -106,11 +121,12 @@ BESIDE = 30.0
 def figures_beside(scene: Scene, release: Release) -> dict[str, Any]:
     """What both versions' users met of late, for the journal: people want to see it side by side."""
     history = scene.seen.history
-    before = usual(scene, release)
+    compared = standard(scene, release)
+    usual = View(history, release.colour, compared).usual(BESIDE) if compared else []
     return {
         "seconds": round(min(BESIDE, history.span), 1),
         "candidate": figures_document(history.window(release.colour, BESIDE)),
-        "baseline": figures_document(before) if before is not None else None,
+        "baseline": figures_document(usual[-1]) if usual else None,
     }
 
 

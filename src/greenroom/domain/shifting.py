@@ -5,10 +5,11 @@ from __future__ import annotations
 from greenroom.domain.actions import Decision, Wait
 from greenroom.domain.gating import closed, withdrawn
 from greenroom.domain.judging import figures_beside, outcome, told_of
-from greenroom.domain.model import Role, Verdict
+from greenroom.domain.model import Role
 from greenroom.domain.moves import SETTLE_WITHIN, back, forward, unfit
 from greenroom.domain.release import REHEARSED, Release
 from greenroom.domain.routes import Scene, maintain, observed, refresh, role_now, routing_spec, tell
+from greenroom.domain.verdicts import Action, analysis
 
 
 def shift(scene: Scene, release: Release) -> Decision:
@@ -67,14 +68,23 @@ def _hold(scene: Scene, release: Release, since: float) -> Decision:
             return Wait(f"{step.percent} % on {release.colour}", since + step.hold)
         if release.plan.rehearsal:
             return back(release, f"{REHEARSED}: {step.percent} % goes back")
-        verdict = outcome(scene, release)
-        if verdict.verdict is Verdict.FAIL:
-            return back(release, verdict.reason)
-        if verdict.verdict is not Verdict.PASS:
-            return Wait(verdict.reason)
+        if weighed := _weighed(scene, release):
+            return weighed
     told = told_of(scene, release)
     why = f"{step.percent} % was good" + (f": {told}" if told else "")
     return forward(release, why, step=release.step + 1, figures=figures_beside(scene, release))
+
+
+def _weighed(scene: Scene, release: Release) -> Decision | None:
+    """What the analysis says at the end of a step, and of the bake; None: go on."""
+    found = outcome(scene, release)
+    match analysis(found.verdict, final=True):
+        case Action.BACK:
+            return back(release, found.reason)
+        case Action.WAIT:
+            return Wait(found.reason)
+        case Action.GO | Action.TELL:
+            return None
 
 
 def _roles(scene: Scene, release: Release) -> Decision | None:
@@ -104,12 +114,8 @@ def bake(scene: Scene, release: Release) -> Decision:
         return Wait("baking", until)
     if release.plan.rehearsal:
         return back(release, f"{REHEARSED}: all traffic goes back")
-    if not release.promoted:
-        verdict = outcome(scene, release)
-        if verdict.verdict is Verdict.FAIL:
-            return back(release, verdict.reason)
-        if verdict.verdict is not Verdict.PASS:
-            return Wait(verdict.reason)
+    if not release.promoted and (step := _weighed(scene, release)):
+        return step
     status = scene.environment(release.colour)
     if status is not None and status.unseen and not release.promoted:
         return Wait(f"not all of {release.colour} can be seen: {'; '.join(status.unseen)}")

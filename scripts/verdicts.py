@@ -1,0 +1,52 @@
+"""Prints the table of docs/reference/verdicts.md from `greenroom.domain.verdicts`.
+
+python scripts/verdicts.py            writes it between the markers
+python scripts/verdicts.py --check    exits 1 if it is not current
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from greenroom.domain.verdicts import TABLE, Action, Answer, Stage
+
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "verdicts.md"
+BEGIN, END = "<!-- verdicts: begin (made by scripts/verdicts.py) -->", "<!-- verdicts: end -->"
+BEFORE = (Stage.GATE, Stage.CHECK)
+
+
+def table() -> str:
+    lines = ["| asked | policy | " + " | ".join(Answer) + " |", "|---" * (2 + len(Answer)) + "|"]
+    for (stage, policy), row in TABLE.items():
+        shown = [_shown(stage, row[answer]) for answer in Answer]
+        lines.append(f"| {stage} | {f'`{policy}`' if policy else ''} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+def _shown(stage: Stage, action: Action) -> str:
+    if action is not Action.BACK:
+        return action.value
+    return "**abort**" if stage in BEFORE else "**roll back**"
+
+
+def page_with_table(text: str) -> str:
+    """The page with its generated part made anew."""
+    before, _, rest = text.partition(BEGIN)
+    _, marker, after = rest.partition(END)
+    if not marker:
+        raise SystemExit(f"{PAGE.name} has lost its markers: {BEGIN} … {END}")
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+
+
+def main() -> int:
+    text = PAGE.read_text(encoding="utf-8")
+    wanted = page_with_table(text)
+    if "--check" in sys.argv:
+        return int(text != wanted)
+    PAGE.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
