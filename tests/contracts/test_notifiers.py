@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
-from greenroom.adapters.notifiers.webhook import WebhookNotifier, WebhookSettings
+from greenroom.adapters.notifiers.posting import Patience
+from greenroom.adapters.notifiers.settings import Kind
+from greenroom.adapters.notifiers.slack import SlackNotifier, SlackSettings
+from greenroom.adapters.notifiers.webhook import WebhookNotifier, WebhookSettings, signature
+from greenroom.domain.events import KINDS
 from greenroom.errors import Permanent
 from greenroom.ports import Place
 from greenroom.testing.contracts.notifier import EVENT, SECRET, NotifierContract, Receiver, hidden
+from tests.rigs.chat import refused
 
 PLACE = Place("shop", Path("greenroom.yaml"), Path(".greenroom"))
 
 
 class Patient(WebhookNotifier):
-    timeout: ClassVar[float] = 60.0
+    patience: ClassVar[Patience] = Patience(60.0, 60.0)
 
 
 class Impatient(WebhookNotifier):
-    timeout: ClassVar[float] = 0.3
+    patience: ClassVar[Patience] = Patience(0.3, 60.0)
 
 
 def webhook(receiver: Receiver, **settings: Any) -> WebhookNotifier:
@@ -70,6 +75,76 @@ class TestWebhookNotifier(NotifierContract):
         assert receiver.got == []
 
 
+class TestSignedWebhookNotifier(NotifierContract):
+    """With a secret: all the same, and every request says who sent it."""
+
+    @pytest.fixture
+    def notifier(self, receiver: Receiver) -> WebhookNotifier:
+        return webhook(receiver, secret=SECRET)
+
+    @pytest.fixture
+    def impatient(self, receiver: Receiver) -> WebhookNotifier:
+        return Impatient(WebhookSettings.model_validate({"url": receiver.url, "secret": SECRET}), PLACE)
+
+    def test_every_request_is_signed_with_its_time(self, notifier: WebhookNotifier, receiver: Receiver) -> None:
+        notifier.notify(EVENT)
+        [(_, headers, body)] = receiver.got
+        at = int(headers["x-greenroom-signature"].removeprefix("t=").partition(",")[0])
+        assert headers["x-greenroom-signature"] == signature(SECRET, at, body)
+        assert signature(SECRET, at, body + b" ") != signature(SECRET, at, body) != signature(SECRET, at + 1, body)
+        assert signature("12345678", 7, b"{}") == (
+            "t=7,v1=521fa3dc125f5f8152c99c4f98bc8fe8f48570c3b1ec60ca4d18b8802d3430a7"
+        )
+
+
+class PatientSlack(SlackNotifier):
+    patience: ClassVar[Patience] = Patience(60.0, 60.0)
+
+
+class ImpatientSlack(SlackNotifier):
+    patience: ClassVar[Patience] = Patience(0.3, 60.0)
+
+
+class TestSlackCompatibleNotifier(NotifierContract):
+    @pytest.fixture
+    def notifier(self, receiver: Receiver) -> SlackNotifier:
+        return PatientSlack(SlackSettings.model_validate({"url": receiver.url, "compatible": True}), PLACE)
+
+    @pytest.fixture
+    def impatient(self, receiver: Receiver) -> SlackNotifier:
+        return ImpatientSlack(SlackSettings.model_validate({"url": receiver.url, "compatible": True}), PLACE)
+
+    def test_it_sends_attachments_and_no_blocks(self, notifier: SlackNotifier, receiver: Receiver) -> None:
+        notifier.notify(EVENT)
+        message = json.loads(receiver.got[0][2])
+        assert "blocks" not in message
+        assert message["attachments"][0]["footer"] == EVENT.id
+
+
+class TestSlackNotifier(NotifierContract):
+    """In blocks. The settings are not validated here: they would refuse an address that is not Slack's."""
+
+    @pytest.fixture
+    def notifier(self, receiver: Receiver) -> SlackNotifier:
+        return PatientSlack(SlackSettings.model_construct(url=SecretStr(receiver.url)), PLACE)
+
+    @pytest.fixture
+    def impatient(self, receiver: Receiver) -> SlackNotifier:
+        return ImpatientSlack(SlackSettings.model_construct(url=SecretStr(receiver.url)), PLACE)
+
+    def test_it_sends_blocks_that_slack_takes(self, notifier: SlackNotifier, receiver: Receiver) -> None:
+        notifier.notify(EVENT)
+        [(_, headers, body)] = receiver.got
+        message = json.loads(body)
+        assert refused(message) == []
+        assert "&lt;against&gt; 0 % &amp; rising" in message["text"]
+        assert headers["content-type"] == "application/json; charset=utf-8"
+
+
+def test_every_kind_of_event_can_be_asked_for() -> None:
+    assert frozenset(get_args(Kind)) == KINDS
+
+
 def test_its_settings_say_what_it_wants_and_is_called() -> None:
     settings = WebhookSettings.model_validate({"url": "https://x.example/", "on": ["stuck"], "name": "ops"})
     notifier = WebhookNotifier(settings, PLACE)
@@ -87,6 +162,7 @@ def test_its_settings_say_what_it_wants_and_is_called() -> None:
         {"url": f"https://x.example/{SECRET}", "on": ["exploded"]},
         {"url": f"https://x.example/{SECRET}", "format": "xml"},
         {"url": f"https://x.example/{SECRET}", "colour": "blue"},
+        {"url": f"https://x.example/{SECRET}", "secret": SECRET[:7]},
     ],
 )
 def test_wrong_settings_are_refused_without_showing_the_address(settings: dict[str, Any]) -> None:

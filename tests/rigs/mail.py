@@ -57,17 +57,19 @@ class Mailbox:
         assert isinstance(given, LoginPassword)
         right = given == LoginPassword(USER.encode(), PASSWORD.encode())
         self.logins.append(f"{given.login.decode()}: {'right' if right else 'wrong'}")
-        return AuthResult(success=right)
+        return AuthResult(success=right, handled=False)
 
 
 class MailServer:
-    """A context manager. `security`: as in the file. `ca`: whom to trust for it."""
+    """A context manager. `security`: as in the file. `ca`: whom to trust for it. `login`: None where nobody can."""
 
-    def __init__(self, folder: Path, security: str = "none", *, login: bool = False) -> None:
+    def __init__(self, folder: Path, security: str = "none", *, login: bool | None = False) -> None:
         self.mailbox = Mailbox()
         self.ca = folder / "mail.pem"
         [self.port] = free_ports(1)
         settings: dict[str, Any] = {"auth_require_tls": False}
+        if login is None:
+            settings |= {"auth_exclude_mechanism": ["LOGIN", "PLAIN"]}
         if login:
             settings |= {"auth_required": True, "authenticator": self.mailbox.login}
         if security != "none":
@@ -91,9 +93,7 @@ def certificate(folder: Path) -> None:
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail.example")])
     now = datetime.datetime.now(datetime.UTC)
-    names = x509.SubjectAlternativeName(
-        [x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
-    )
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))])
     builder = x509.CertificateBuilder(name, name, private.public_key(), 7, now, now + datetime.timedelta(days=2))
     made = builder.add_extension(names, critical=False).sign(private, hashes.SHA256())
     form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

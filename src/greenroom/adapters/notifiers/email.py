@@ -35,7 +35,10 @@ def _address(text: str) -> str:
         parsed = Address(name, addr_spec=spec)
     except Exception:  # of many kinds, IndexError among them
         raise ValueError(how) from None
-    if not spec.isascii() or not parsed.username or not _HOST.fullmatch(parsed.domain) or not text.isprintable():
+    whole = text == spec or text.endswith(f"<{spec}>")  # the parser is generous
+    if not whole or not text.isprintable() or not spec.isascii():
+        raise ValueError(how)
+    if not parsed.username or not _HOST.fullmatch(parsed.domain):
         raise ValueError(how)
     return text
 
@@ -98,7 +101,9 @@ class EmailNotifier:
 
     Settings: ClassVar[type[EmailSettings]] = EmailSettings
     timeout: ClassVar[float] = 5.0
-    """Seconds for each answer of the server; four times that for everything."""
+    """Seconds for each answer of the server."""
+    whole: ClassVar[float] = 20.0
+    """Seconds for everything."""
 
     def __init__(self, settings: EmailSettings, place: Place) -> None:
         self._settings, self._place = settings, place
@@ -109,7 +114,7 @@ class EmailNotifier:
     def notify(self, event: Event) -> None:
         """`Permanent` where the server refuses for good (5xx), and where it does not speak as the file says."""
         failure: PortError | None = None
-        with Limit(4 * self.timeout) as limit:
+        with Limit(self.whole) as limit:
             try:
                 failure = self._send(event, limit)
             except (smtplib.SMTPException, ssl.SSLError, OSError, ValueError) as error:
@@ -180,33 +185,32 @@ class EmailNotifier:
 
     def _trouble(self, error: Exception, limit: Limit) -> PortError:
         if limit.over:
-            return Temporary(f"{self._who} does not answer within {4 * self.timeout:g} s.", retry_after=5.0)
+            return Temporary(f"{self._who} does not answer within {self.whole:g} s.", retry_after=5.0)
         match error:
             case smtplib.SMTPAuthenticationError(smtp_code=code) if code >= 500:
                 said = f"{self._who} does not let {self._settings.user!r} in: {_answer(code, error.smtp_error)}."
                 return Permanent(said, hint="Correct `user` and `password`; some want a password for programs.")
-            case smtplib.SMTPNotSupportedError():
-                return self._unable(error)
             case smtplib.SMTPResponseException(smtp_code=code):
                 said = f"{self._who} refuses: {_answer(code, error.smtp_error)}."
                 return Permanent(said, hint=_hint(error)) if code >= 500 else Temporary(said, retry_after=60.0)
+            case smtplib.SMTPServerDisconnected() if "timed out" in str(error):
+                return Temporary(f"{self._who} does not answer within {self.timeout:g} s.", retry_after=5.0)
             case smtplib.SMTPServerDisconnected():
                 return Temporary(f"{self._who} closed the connection.", retry_after=5.0)
             case _BadAuthorities():
                 return Permanent(f"The file of authorities cannot be used: {error}.", hint="Correct `ca`.")
             case smtplib.SMTPException() | UnicodeError():
-                return Permanent(f"{self._who} cannot be given this mail ({type(error).__name__}).")
+                return self._unable(error)
         return _unreachable(self._who, error, self.timeout)
 
     def _unable(self, error: Exception) -> PortError:
         if "STARTTLS" in str(error):
             hint = "Use `security: tls`, mostly at port 465; `none` sends everything in the clear."
             return Permanent(f"{self._who} offers no STARTTLS.", hint=hint)
-        if "AUTH" in str(error):
-            return Permanent(
-                f"{self._who} lets nobody log in here.", hint="Take `user` and `password` out of the file."
-            )
-        return Permanent(f"{self._who} cannot be given this mail: {error}.")
+        if "AUTH" in str(error) or "authentication" in str(error):
+            hint = "Take `user` and `password` out of the file."
+            return Permanent(f"{self._who} lets nobody log in here.", hint=hint)
+        return Permanent(f"{self._who} cannot be given this mail ({type(error).__name__}).")
 
 
 class _Plain(smtplib.SMTP):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from greenroom.adapters.notifiers.limit import Limit
@@ -19,35 +20,43 @@ _ANSWER = 200
 """Bytes of a refusal that are looked at."""
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds: `step` for the connection and again for the answer, `whole` for everything."""
+
+    step: float = 5.0
+    whole: float = 10.0
+
+
 def post(
     who: str,
     url: str,
     content: bytes,
     headers: Mapping[str, str],
-    timeout: float,
+    patience: Patience,
     reasons: Mapping[str, str] | None = None,
 ) -> None:
     """`Temporary` unless it was taken (2xx) or refused for good (other answers below 500).
 
-    `timeout`: seconds for the connection, again for the answer, and twice that for everything. `reasons`: what this kind
-    of server says when it refuses, each with the way out; nothing else of its answer is ever shown.
+    `reasons`: what this kind of server says when it refuses, each with the way out; nothing else of its answer is ever
+    shown.
     """
     import httpx2  # here, for commands that notify nobody
 
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs each address that it asks
     failure: PortError | None = None
-    limit = Limit(2 * timeout)
+    limit = Limit(patience.whole)
     try:
         with (
             limit,
-            httpx2.Client(timeout=timeout, follow_redirects=False) as client,
+            httpx2.Client(timeout=patience.step, follow_redirects=False) as client,
             client.stream("POST", url, content=content, headers=headers, extensions=_watched(limit)) as response,
         ):
             failure = _refusal(who, response, reasons or {})  # a body is not read to its end: it may have none
     except (httpx2.LocalProtocolError, httpx2.UnsupportedProtocol, httpx2.InvalidURL, ValueError) as error:
         failure = Permanent(f"{who} cannot be asked: its address or its headers are wrong ({_kind(error)}).")
     except httpx2.HTTPError as error:
-        failure = Temporary(f"{who} {_trouble(error, limit, timeout)}.", retry_after=5.0)
+        failure = Temporary(f"{who} {_trouble(error, limit, patience)}.", retry_after=5.0)
     if failure is not None:
         raise failure  # outside of `except`: what the library says may quote the address
 
@@ -92,12 +101,12 @@ def _pause(response: httpx2.Response, usual: float) -> float:
     return min(float(asked), _LONGEST_PAUSE) if asked.isascii() and asked.isdigit() else usual
 
 
-def _trouble(error: Exception, limit: Limit, timeout: float) -> str:
+def _trouble(error: Exception, limit: Limit, patience: Patience) -> str:
     """What went wrong, from types and numbers only: never from a text that could name the address."""
     import httpx2
 
     if limit.over:
-        return f"does not answer within {2 * timeout:g} s"
+        return f"does not answer within {patience.whole:g} s"
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
@@ -107,7 +116,7 @@ def _trouble(error: Exception, limit: Limit, timeout: float) -> str:
         cause = cause.__cause__ or cause.__context__
     match error:
         case httpx2.ConnectTimeout() | httpx2.ReadTimeout() | httpx2.WriteTimeout():
-            return f"does not answer within {timeout:g} s"
+            return f"does not answer within {patience.step:g} s"
         case httpx2.ConnectError():
             return "cannot be reached"
     return f"broke off ({_kind(error)})"

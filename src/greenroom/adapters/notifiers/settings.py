@@ -23,6 +23,7 @@ Kind = Literal[
     "succeeded",
     "aborted",
     "rolled_back",
+    "rehearsed",
     "failed",
 ]
 
@@ -46,6 +47,8 @@ def _secret_address(url: SecretStr) -> SecretStr:
 def _link(text: str) -> str:
     if text and not web_address(text):
         raise ValueError("should be an address that begins with http:// or https://")
+    if len(text) > 1000:
+        raise ValueError("is longer than 1000 characters")
     for name in re.findall(r"\{([^}]*)\}", text):
         if name not in _PLACES:
             known = ", ".join(f"{{{place}}}" for place in _PLACES)

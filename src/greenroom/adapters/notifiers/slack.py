@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from greenroom.adapters.notifiers.posting import post
+from greenroom.adapters.notifiers.posting import Patience, post
 from greenroom.adapters.notifiers.settings import Linked, SecretAddress
 from greenroom.adapters.notifiers.wording import Side, Told, cut, cut_escaped, escaped, rows, told
 from greenroom.domain.model import Event
 from greenroom.ports import Place
 
-HEADER, TEXT, FIELD, FIELDS = 150, 3000, 2000, 10
-"""What Slack takes at most: characters of a header, of a section, of a field; fields of a section."""
+HEADER, TEXT, FIELDS = 150, 3000, 10
+"""What Slack takes at most: characters of a header, of a section; fields of a section, which are short here."""
 
 _HOSTS = ("hooks.slack.com", "hooks.slack-gov.com")
 _PATH = re.compile(r"/services/T[A-Za-z0-9_]+/B[A-Za-z0-9_]+/[A-Za-z0-9_]+")
@@ -78,8 +78,7 @@ class SlackNotifier:
     """`ports.Notifier`. Slack has no key for de-duplication; the event's id stands in the last line of the message."""
 
     Settings: ClassVar[type[SlackSettings]] = SlackSettings
-    timeout: ClassVar[float] = 5.0
-    """Seconds for the connection, and again for the answer."""
+    patience: ClassVar[Patience] = Patience()
 
     def __init__(self, settings: SlackSettings, place: Place) -> None:
         self._settings = settings
@@ -93,14 +92,15 @@ class SlackNotifier:
         document = attachments(event, link) if self._settings.compatible else blocks(event, link)
         headers = {"Content-Type": "application/json; charset=utf-8", "Idempotency-Key": event.id}
         url = self._settings.url.get_secret_value()
-        post(who, url, json.dumps(document).encode(), headers, self.timeout, REASONS)
+        post(who, url, json.dumps(document).encode(), headers, self.patience, REASONS)
 
 
 def blocks(event: Event, link: str = "") -> dict[str, Any]:
     """The message for Slack. `text` is what its notifications on a phone show."""
     it = told(event, link)
-    made: list[dict[str, Any]] = [_header(f"{it.mark} {it.title}")]
-    if len(it.title) + 3 > HEADER:
+    header = _header(f"{it.mark} {it.title}")
+    made: list[dict[str, Any]] = [header]
+    if header["text"]["text"].endswith("…"):
         made.append(_section(cut_escaped(event.text, TEXT)))
     if it.sides:
         made.append(_fields([_numbers(side, it.sides) for side in it.sides]))
@@ -132,13 +132,13 @@ def _numbers(side: Side, both: tuple[Side, ...], *, head: bool = True) -> str:
     column = next(i for i, one in enumerate(both, 1) if one is side)
     lines = [f"*{escaped(side.title)}*"] if head else []
     lines += [f"{escaped(row[0])}: {escaped(row[column])}" for row in rows(both)]
-    return cut("\n".join(lines), FIELD)
+    return "\n".join(lines)
 
 
 def _foot(it: Told) -> str:
-    lines = [f"`{escaped(command)}` {escaped(does)}" for command, does in it.ways]
+    lines = [f"`{cut_escaped(command, 100)}` {cut_escaped(does, 200)}" for command, does in it.ways[:5]]
     lines += [f"<{escaped(it.link)}|Picture and details>"] if it.link else []
-    return "\n".join(lines)[:TEXT]
+    return "\n".join(lines)
 
 
 def _header(text: str) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def _section(text: str) -> dict[str, Any]:
 
 
 def _fields(texts: list[str]) -> dict[str, Any]:
-    return {"type": "section", "fields": [_mrkdwn(text[:FIELD]) for text in texts[:FIELDS]]}
+    return {"type": "section", "fields": [_mrkdwn(text) for text in texts[:FIELDS]]}
 
 
 def _mrkdwn(text: str) -> dict[str, Any]:

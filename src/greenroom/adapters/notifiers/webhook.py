@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
-from greenroom.adapters.notifiers.posting import post
+from greenroom.adapters.notifiers.posting import Patience, post
 from greenroom.adapters.notifiers.settings import NotifierSettings, SecretAddress
 from greenroom.adapters.notifiers.wording import escaped
 from greenroom.domain.model import Event
@@ -44,8 +44,7 @@ class WebhookNotifier:
     """`ports.Notifier`. The header `Idempotency-Key` is the event's id: the same at every delivery."""
 
     Settings: ClassVar[type[WebhookSettings]] = WebhookSettings
-    timeout: ClassVar[float] = 5.0
-    """Seconds for the connection, and again for the answer."""
+    patience: ClassVar[Patience] = Patience()
 
     def __init__(self, settings: WebhookSettings, place: Place) -> None:
         self._settings = settings
@@ -60,7 +59,7 @@ class WebhookNotifier:
         headers = {"Content-Type": "application/json", **given, "Idempotency-Key": event.id}
         if self._settings.secret is not None:
             headers[SIGNATURE] = signature(self._settings.secret.get_secret_value(), int(time.time()), content)
-        post(who, self._settings.url.get_secret_value(), content, headers, self.timeout)
+        post(who, self._settings.url.get_secret_value(), content, headers, self.patience)
 
     def _content(self, event: Event) -> bytes:
         document: dict[str, Any]

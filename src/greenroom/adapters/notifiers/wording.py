@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +23,7 @@ MARKS: Mapping[str, tuple[str, str]] = {
     "succeeded": ("✅", "#2f855a"),
     "aborted": ("🚫", "#b7791f"),
     "rolled_back": ("⏪", "#c53030"),
+    "rehearsed": ("🎭", "#2f855a"),
     "failed": ("❌", "#c53030"),
 }
 """By kind: a sign and a colour, both beside the words and never instead of them."""
@@ -100,16 +101,27 @@ def one_line(text: str) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    """At most that long, as most count: a sign beyond the first 65,536 counts twice."""
+    return _fitting(text, limit, str)
 
 
 def cut_escaped(text: str, limit: int) -> str:
     """Escaped and then at most that long, with no half of an escape at the end."""
-    short = escaped(text)
-    while len(short) > limit:
-        text = cut(text, min(len(text) - 1, limit))
-        short = escaped(text)
-    return short
+    return _fitting(text, limit, escaped)
+
+
+def _fitting(text: str, limit: int, made: Callable[[str], str]) -> str:
+    if _long(made(text)) <= limit:
+        return made(text)
+    fits, breaks = 0, min(len(text), limit)
+    while breaks - fits > 1:
+        half = (fits + breaks) // 2
+        fits, breaks = (half, breaks) if _long(made(text[:half])) < limit else (fits, half)
+    return made(text[:fits]) + "…"
+
+
+def _long(text: str) -> int:
+    return len(text) + sum(c > "\uffff" for c in text)
 
 
 def _side_by_side(sides: tuple[Side, ...]) -> str:
@@ -130,7 +142,7 @@ def _sides(numbers: Any) -> tuple[Side, ...]:
 
 def _side(colour: str, one: Mapping[str, Any]) -> Side:
     role = f" ({one['role']})" if one.get("role") else ""
-    return Side(one_line(f"{colour} {one.get('version', '')}{role}"), as_row(one))
+    return Side(one_line(f"{cut(colour, 20)} {cut(str(one.get('version', '')), 80)}{cut(role, 20)}"), as_row(one))
 
 
 def _table(event: Event) -> list[tuple[str, str]]:
