@@ -130,6 +130,13 @@ class FlowSettings(BaseModel):
         return self
 
 
+def names_of_values(values: dict[str, str]) -> dict[str, str]:
+    for name in values:
+        if not _NAME.fullmatch(name) or name in GIVEN:
+            raise ValueError(f"{name[:40]!r} cannot be a value's name: small letters and `_`, and none of Greenroom's")
+    return values
+
+
 _SINGLE = frozenset(Wanted.model_fields) - {"name", "headers", "timeout"}
 
 
@@ -157,12 +164,7 @@ class HttpSettings(Asked):
     @field_validator("values")
     @classmethod
     def _names(cls, values: dict[str, str]) -> dict[str, str]:
-        for name in values:
-            if not _NAME.fullmatch(name) or name in GIVEN:
-                raise ValueError(
-                    f"{name[:40]!r} cannot be a value's name: small letters and `_`, and none of Greenroom's"
-                )
-        return values
+        return names_of_values(values)
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:
