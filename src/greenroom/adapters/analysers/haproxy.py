@@ -5,16 +5,12 @@ Counters of the running process, so nothing is lost while Greenroom is not there
 
 from __future__ import annotations
 
-import math
-import re
 import time
-from collections import Counter
-from itertools import accumulate
 from typing import ClassVar
 
-from greenroom.adapters.haproxy import runtime
+from greenroom.adapters.haproxy import figures, runtime
+from greenroom.adapters.haproxy.figures import Answers
 from greenroom.adapters.haproxy.layout import Layout
-from greenroom.adapters.haproxy.render import BOUNDS
 from greenroom.adapters.haproxy.runtime import Line, Silent
 from greenroom.adapters.haproxy.settings import HaproxySettings
 from greenroom.adapters.hosts.local import LocalHost
@@ -22,9 +18,6 @@ from greenroom.domain.figures import Figures, Measurement
 from greenroom.domain.model import Colour
 from greenroom.errors import Temporary
 from greenroom.ports import Capability, Place
-
-_ENTRY = re.compile(r"key=(blue|green):(\d+) .*?((?:gpc\d+=\d+ ?)+)$", re.MULTILINE)
-_COUNT = re.compile(r"=(\d+)")
 
 
 class HaproxyAnalyser:
@@ -48,14 +41,12 @@ class HaproxyAnalyser:
         rows, incarnation = runtime.rows(text), runtime.incarnation(text)
         if not incarnation or any((layout.users(colour), "BACKEND") not in rows for colour in Colour):
             raise Temporary("HAProxy has not loaded Greenroom's file, so nothing can be measured")
-        table: dict[str, dict[str, list[int]]] = {"blue": {}, "green": {}}
-        for colour, status, counts in _ENTRY.findall(text):
-            table[colour][status] = [int(count) for count in _COUNT.findall(counts)]
-        blue, green = (_figures(rows[layout.users(colour), "BACKEND"], table[colour]) for colour in Colour)
+        answers = figures.read(text)
+        blue, green = (_figures(rows[layout.users(colour), "BACKEND"], answers[colour]) for colour in Colour)
         return Measurement(time.monotonic(), incarnation, blue, green)
 
 
-def _figures(row: dict[str, str], answers: dict[str, list[int]]) -> Figures:
+def _figures(row: dict[str, str], answers: Answers) -> Figures:
     """Of the backend's row, for the servers' rows miss requests that reached none.
 
     A request that a reused connection lost is counted nowhere but in the difference of begun, ended and open ones.
@@ -66,11 +57,8 @@ def _figures(row: dict[str, str], answers: dict[str, list[int]]) -> Figures:
 
     lost = max(0, number("stot") - number("req_tot") - number("scur"))
     broken = max(lost, number("srv_abrt"))
-    statuses = Counter({status: sum(counts) for status, counts in answers.items()})
+    statuses = dict(answers.statuses)
     # HAProxy's own answers, when no replica gave one.
     if own := max(0, number("hrsp_5xx") - sum(n for status, n in statuses.items() if status.startswith("5"))):
         statuses["no answer"] = own
-    buckets = [sum(column) for column in zip(*answers.values(), strict=True)] if answers else []
-    bounds = [*map(float, BOUNDS), math.inf]
-    latency = tuple(zip(bounds, accumulate(buckets), strict=True)) if buckets else ()
-    return Figures(number("req_tot") + lost, number("hrsp_5xx") + broken, dict(statuses), latency)
+    return Figures(number("req_tot") + lost, number("hrsp_5xx") + broken, statuses, answers.latency)

@@ -8,8 +8,8 @@ after us. What people set in theirs (logs, error pages) is kept, what matters he
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
+from greenroom.adapters.haproxy import figures
 from greenroom.adapters.haproxy.layout import ROUTE, Layout
 from greenroom.adapters.haproxy.route import GONE, WHOLE
 from greenroom.adapters.haproxy.settings import HaproxySettings, Listen
@@ -19,33 +19,6 @@ from greenroom.domain.model import Colour, Endpoint
 Slots = Mapping[Colour, Sequence[Endpoint | None]]
 """By colour: what stands in each slot."""
 
-BOUNDS = (
-    1,
-    2,
-    3,
-    5,
-    7,
-    10,
-    15,
-    20,
-    30,
-    50,
-    75,
-    100,
-    150,
-    200,
-    300,
-    500,
-    750,
-    1000,
-    1500,
-    2000,
-    3000,
-    5000,
-    10000,
-    30000,
-)
-"""Upper bounds in ms of the buckets of latency; one more holds the rest."""
 _CALM = "This service is not available at the moment. Please try again."
 _NOTHING_TO_TEST = "There is no version to test at the moment."
 
@@ -72,9 +45,7 @@ def _sections(settings: HaproxySettings, layout: Layout, slots: Slots) -> list[s
     for name, status, text in ((layout.calm, 503, _CALM), (layout.untested, 404, _NOTHING_TO_TEST)):
         lines += ["", f"backend {name}", "    mode http"]
         lines += [f'    http-request return status {status} content-type text/plain string "{text}" hdr Retry-After 1']
-    store = f"gpc({len(BOUNDS) + 1})"
-    lines += ["", f"backend {layout.figures}", "    mode http"]
-    lines += [f"    stick-table type string len 16 size 2k store {store}"]
+    lines += ["", f"backend {layout.figures}", "    mode http", f"    {figures.TABLE}"]
     for colour in Colour:
         lines += _users(settings, layout, colour, slots[colour])
         lines += _test(settings, layout, colour, slots[colour])
@@ -87,26 +58,26 @@ def _sections(settings: HaproxySettings, layout: Layout, slots: Slots) -> list[s
 def choosing(settings: HaproxySettings, layout: Layout) -> list[str]:
     """The lines of a frontend after which the variable `layout.choice` holds the backend's name."""
     inner, choice = layout.inner, layout.choice
-    number, share, value = f"{inner}number", f"{inner}share", f"{inner}route"
+    number, share, value = f"rand({WHOLE})", f"{inner}share", f"{inner}route"
     lines = [
         f"http-request set-var({value}) str({ROUTE}),map({layout.map_name},{GONE})",
         f"http-request set-var({share}) var({value}),field(2,:)",
-        f"http-request set-var({number}) rand({WHOLE})",
     ]
     if settings.sticky:
-        cookie = cookie_name(layout)
+        name, cookie = f"{inner}number", cookie_name(layout)
         ours = f"{{ req.cook({cookie}) -m reg ^[0-9]{{1,4}}$ }}"
         lines += [
-            f"http-request set-var({number}) req.cook({cookie}) if {ours}",
-            f"http-request set-var({inner}fresh) var({number}) unless {ours}",
+            f"http-request set-var({name}) {number}",
+            f"http-request set-var({name}) req.cook({cookie}) if {ours}",
+            f"http-request set-var({inner}fresh) var({name}) unless {ours}",
         ]
-    on = f"{{ var({value}),field(1,:) -m str on }}"
+        number = f"var({name})"
+    if not settings.listen:  # it may be another's frontend, which goes on as before until the first release
+        lines += [f"http-request set-var({choice}) str({layout.calm}) unless {{ var({value}) -m str {GONE} }}"]
     lines += [
-        # Before the first release it stays unset, and a frontend of people's own goes on as before.
-        f"http-request set-var({choice}) str({layout.calm}) unless {{ var({value}) -m str {GONE} }}",
-        f"http-request set-var({choice}) str({layout.users(Colour.BLUE)}) if {on}",
-        f"http-request set-var({choice}) str({layout.users(Colour.GREEN)}) "
-        f"if {on} {{ var({number}),sub({share}) -m int lt 0 }}",
+        f"http-request set-var({choice}) str({layout.users(Colour.BLUE)}) if {{ var({value}) -m beg on: }}",
+        # Where nothing is routed, the share is 0, or there is none.
+        f"http-request set-var({choice}) str({layout.users(Colour.GREEN)}) if {{ {number},sub({share}) -m int lt 0 }}",
     ]
     way = settings.test_route
     tests = [f"{{ req.hdr({way.header}) -m found }}"] if way.header else []
@@ -160,9 +131,13 @@ def _frontend(settings: HaproxySettings, name: str, listens: Sequence[Listen]) -
         # What a client claims about itself is replaced by what we see.
         "    http-request set-header X-Forwarded-For %[src]",
         "    http-request set-header X-Forwarded-Host %[req.hdr(host)]",
-        "    http-request set-header X-Forwarded-Proto https if { ssl_fc }",
-        "    http-request set-header X-Forwarded-Proto http unless { ssl_fc }",
+        *(f"    http-request set-header X-Forwarded-Proto {proto}" for proto in _protos(listens)),
     ]
+
+
+def _protos(listens: Sequence[Listen]) -> list[str]:
+    schemes = {listen.scheme for listen in listens}
+    return ["https if { ssl_fc }", "http unless { ssl_fc }"] if len(schemes) > 1 else sorted(schemes)
 
 
 # --- backends
@@ -197,7 +172,7 @@ def _users(settings: HaproxySettings, layout: Layout, colour: Colour, slots: Seq
         "    option tcp-check",
         "    option allbackups",
         "    timeout check 2s",
-        *_measuring(settings, layout, colour),
+        *(f"    {line}" for line in figures.rules(layout.inner, settings.counter, layout.figures, colour)),
     ]
     if settings.sticky:
         fresh = f"var({layout.inner}fresh)"
@@ -205,25 +180,6 @@ def _users(settings: HaproxySettings, layout: Layout, colour: Colour, slots: Seq
         lines += [f'    http-response add-header Set-Cookie "{cookie}" if {{ {fresh} -m found }}']
     lines += _servers("s", slots, " check inter 1s fall 2 rise 1")
     return lines + _servers("p", slots, " backup")
-
-
-def _measuring(settings: HaproxySettings, layout: Layout, colour: Colour) -> list[str]:
-    """Each answer is counted by its status and the time to its first byte: downloads do not look slow."""
-    begin, ms, key = (f"{layout.inner}{name}" for name in ("begin", "ms", "key"))
-    counter = settings.counter
-    lines = [
-        f"http-request set-var({begin}) date(0,ms)",
-        f"http-response set-var({ms}) date(0,ms),sub({begin})",
-        f"http-response set-var-fmt({key}) {colour}:%[status]",
-        f"http-response track-sc{counter} var({key}) table {layout.figures}",
-    ]
-    between = [f"{low + 1}:{high}" for low, high in pairwise(BOUNDS)]
-    edges = [f"le {BOUNDS[0]}", *between, f"gt {BOUNDS[-1]}"]
-    lines += [
-        f"http-response sc-inc-gpc({number},{counter}) if {{ var({ms}) -m int {edge} }}"
-        for number, edge in enumerate(edges)
-    ]
-    return [f"    {line}" for line in lines]
 
 
 def _test(settings: HaproxySettings, layout: Layout, colour: Colour, slots: Sequence[Endpoint | None]) -> list[str]:
