@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from greenroom.adapters.docker.settings import DockerSettings, first_port, of_definition
+from greenroom.adapters.docker.staffing import Staffing
 from greenroom.adapters.environments.docker import DockerEnvironment
 from greenroom.adapters.hosts.local import LocalHost
 from greenroom.domain.model import Colour, Endpoint, EnvironmentSpec, EnvironmentStatus, Health, Role
@@ -246,6 +247,16 @@ def test_ft_11_a_stop_that_never_began_is_begun_by_the_next(made: Kit) -> None:
     assert not status.ready
     brought(made, environment, BLUE, made.spec("1", ACTIVE, web={"replicas": 1}))
     assert (len(made.workers()), made.worker_twice()) == (1, False)
+
+
+def test_ft_11_what_two_bring_to_its_end_is_no_failure_of_the_second(made: Kit) -> None:
+    environment = made.open()
+    brought(made, environment, BLUE, made.spec("1", ACTIVE, **one()))
+    [known] = environment.crew.all(BLUE)
+    made.engine.discard(known.id)
+    staffing = Staffing(environment.crew, environment.ledger, KEY.epoch)
+    staffing.end(BLUE, [replace(known, raw={**known.raw, "State": {**known.raw["State"], "Running": False}})])
+    made.wait(lambda: not made.containers(process="web"), "it is gone")
 
 
 def test_ft_15_a_slow_first_boot_is_starting_and_not_failed(made: Kit) -> None:

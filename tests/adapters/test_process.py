@@ -94,6 +94,8 @@ def test_ft_16_what_cannot_start_is_said_with_the_end_of_its_output(made: Kit) -
     assert "database is missing" in status.detail
     assert "swordfish" not in status.detail
     assert "${T}" in status.detail
+    made.wait(lambda: "(the same 3 times)" in environment.observe(GREEN).detail, "it is said once, and how often")
+    assert environment.observe(GREEN).detail.count("database is missing") == 1
     assert not status.failed, "it may be well at the next try"
     assert {member.health for member in status.members} == {Health.UNHEALTHY}
 
@@ -103,6 +105,7 @@ def test_ft_16_a_stranger_that_answers_on_the_port_is_not_our_replica(made: Kit)
     environment, idle = made.open(), "sleep 600"
     environment.apply(BLUE, made.spec("1", IDLE, web={"command": idle, "replicas": 1, "health": {}}), KEY)
     made.wait(lambda: "nothing listens" in environment.observe(BLUE).detail, "it runs, and does not listen")
+    assert "no `{port}`: does it listen on $PORT?" in environment.observe(BLUE).detail
     port = environment.observe(BLUE).endpoints[0].port
     with socket.create_server(("127.0.0.1", port)):
         status = made.open().observe(BLUE)
@@ -264,6 +267,10 @@ def test_problems_are_seen_before_anything_is_touched(made: Kit) -> None:
 
     assert found("python3 -m shop") == []
     assert "PATH" in found("no-such-command-anywhere")[0]
+    assert found("python3 -m shop {prot}") == [
+        "environment.processes.web.command: `{prot}` is not filled in; did you mean `{port}`?"
+    ]
+    assert found("awk '{print}' {port}; jq {items}") == found("python3 -m shop {port} {part}") == []
     assert "does not exist" in found("./shop")[0]
     assert "not executable" in found("./plain")[0]
     assert "virtual environment" in found("venv/bin/shop")[0]

@@ -244,7 +244,7 @@ def test_a_live_screen_shows_troubles_once_above_the_picture() -> None:
             Moved("r-0002", Phase.ABORTED, why),
         )
     ):
-        screen.news(Entry(seq, NOON, 1, record))
+        screen.news(Entry(seq, NOON, 1, record), picture().release)
     screen.close()
     text = stream.getvalue()
     assert text.count("evidence") == 1

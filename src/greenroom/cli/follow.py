@@ -46,7 +46,7 @@ class Screen(Protocol):
 
     patient: bool
 
-    def news(self, entry: Entry) -> None: ...
+    def news(self, entry: Entry, release: Release) -> None: ...
     def show(self, picture: Picture) -> None: ...
     def say(self, text: str) -> None: ...
     def close(self) -> None: ...
@@ -102,13 +102,14 @@ class Follower:
 
     def _read(self) -> Picture:
         control = self.installed.control
-        for entry in control.entries(self._after):
+        entries = control.entries(self._after)
+        service, now = control.state(), control.now()
+        release = find(service, self.id)
+        for entry in entries:
             self._after = entry.seq
             if entry.record.release in (self.id, ""):
                 self._note(entry)
-                self.screen.news(entry)
-        service, now = control.state(), control.now()
-        release = find(service, self.id)
+                self.screen.news(entry, release)
         status = status_of(service, release, now)
         return Picture(service, release, status, now, self.installed.name, self._told, dict(self._stages))
 

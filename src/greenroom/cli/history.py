@@ -94,12 +94,11 @@ def show(context: Context, wanted: str) -> int:
         ]
     )
     day, teller = "", Teller(context.ink)
-    adopting = "adopt" in release.definition
     for entry in merged(own):
         if (today := stamp(entry.at)[:10]) != day:
             day = today
             context.lines([context.ink(day, "dim")])
-        context.lines(teller.tell(told(entry, adopting=adopting)))
+        context.lines(teller.tell(told(entry, release)))
     return 0
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from greenroom.domain.model import Verdict
 from greenroom.domain.phases import ENDS, Phase
 from greenroom.domain.records import Entry, Finished, Judged, Moved, Outcome, Requested, Started
+from greenroom.domain.release import Release
 
 GOOD = frozenset({Phase.SUCCEEDED})
 BACK = frozenset({Phase.ABORTING, Phase.ABORTED, Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.FAILED})
@@ -32,6 +33,9 @@ ADOPTING = {
 }
 """The same, where nothing new is started: what serves already is taken over."""
 
+FIRST = {**DOES, Phase.BAKE: "it is watched; there is no version to go back to"}
+"""The same, where nothing was live before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -45,28 +49,29 @@ class Line:
     style: str = ""
 
 
-def adopts(entry: Entry) -> bool:
-    """With this record begins the taking over of what runs already."""
-    return isinstance(entry.record, Requested) and bool(entry.record.details.get("adopt"))
+def _does(release: Release) -> Mapping[Phase, str]:
+    if "adopt" in release.definition:
+        return ADOPTING
+    return FIRST if release.baseline is None else DOES
 
 
-def news(entry: Entry, *, adopting: bool = False) -> Line | None:
+def news(entry: Entry, release: Release) -> Line | None:
     """The record as a line for whoever follows; None for what is no news (intents, results as expected)."""
     match entry.record:
         case Started() | Finished(outcome=Outcome.DONE):
             return None
         case Judged(verdict=Verdict.WAIT, reason=""):
             return None
-    return told(entry, adopting=adopting)
+    return told(entry, release)
 
 
-def told(entry: Entry, *, adopting: bool = False) -> Line:
-    """Every record has a line: for `show`. `adopting`: of a release that takes over what runs already."""
+def told(entry: Entry, release: Release) -> Line:
+    """Every record of a release has a line: for `show`."""
     match entry.record:
         case Requested() as record:
             return _requested(record, entry.at)
         case Moved() as record:
-            return _moved(record, entry.at, ADOPTING if adopting else DOES)
+            return _moved(record, entry.at, _does(release))
         case Started() as record:
             return Line(entry.at, "", "doing", action(record.verb, record.key), style="dim")
         case Finished() as record:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from greenroom.cli.follow import Picture, Screen
-from greenroom.cli.lines import Line, adopts, news
+from greenroom.cli.lines import Line, news
 from greenroom.cli.picture import progress
 from greenroom.cli.text import Ink, clock, plain, width_of
 from greenroom.domain.phases import ENDS
 from greenroom.domain.records import Entry, Moved
+from greenroom.domain.release import Release
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -53,11 +54,9 @@ class LineScreen:
     def __init__(self, stream: TextIO, ink: Ink) -> None:
         self._stream, self._teller = stream, Teller(ink)
         self._last = ("", "", "")
-        self._adopting = False
 
-    def news(self, entry: Entry) -> None:
-        self._adopting = self._adopting or adopts(entry)
-        line = news(entry, adopting=self._adopting)
+    def news(self, entry: Entry, release: Release) -> None:
+        line = news(entry, release)
         if line is None or (line.mark, line.topic, line.text) == self._last:
             return
         self._last = (line.mark, line.topic, line.text)
@@ -88,8 +87,8 @@ class LiveScreen:
         self._said = ""
         self._width = 0
 
-    def news(self, entry: Entry) -> None:
-        line = news(entry)
+    def news(self, entry: Entry, release: Release) -> None:
+        line = news(entry, release)
         ends = isinstance(entry.record, Moved) and entry.record.to in ENDS
         if line is None or line.mark not in ("✗", "?") or ends or self._said.endswith(line.text):
             return

@@ -18,7 +18,7 @@ from greenroom.adapters.docker.roster import LABEL, Cast
 from greenroom.adapters.docker.settings import DockerProcess
 from greenroom.adapters.slots import Slot
 from greenroom.domain.model import Colour
-from greenroom.errors import Permanent, PortError
+from greenroom.errors import Permanent, PortError, Temporary
 from greenroom.ports import Place
 
 _ACCEPTED_WITHIN = 0.25
@@ -90,9 +90,13 @@ class Crew:
         return []
 
     def written(self, container: Container, last: int, since: float = 0.0, *, stamped: bool = False) -> bytes:
+        """`Temporary` where it is gone: somebody else ended it meanwhile, and kept what it wrote."""
         with self.engine() as engine:
             more = {"since": int(since)} if since else {}
-            found: bytes = engine.api.logs(container.id, tail=last, timestamps=stamped, **more)
+            try:
+                found: bytes = engine.api.logs(container.id, tail=last, timestamps=stamped, **more)
+            except NotFound:
+                raise Temporary(f"{container.name} is gone, and what it wrote with it") from None
             return found
 
     # --- doing

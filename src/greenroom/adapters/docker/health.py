@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from greenroom.adapters.docker.containers import Container
 from greenroom.adapters.process.health import ANSWER_WITHIN, Answer, Late, Silent, ask_all, judged
+from greenroom.domain.excerpt import condensed
 from greenroom.domain.model import Endpoint, Health, Member
 from greenroom.domain.template import conceal
 from greenroom.ports import Host
@@ -74,7 +75,7 @@ class Inspection:
             container = patient.container
             if member.health is Health.HEALTHY:
                 continue
-            written = lines(container) if container else []
+            written = condensed(lines(container)) if container else []
             text = self.concealed([f"{patient.name} {member.detail}", *written], secrets)
             detail = detail or text
             if container is not None and container.hopeless and patient.me not in self._healthy:

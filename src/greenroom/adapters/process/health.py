@@ -61,7 +61,7 @@ def listening(pid: int, port: int) -> Answer:
     """Whether this process, one of its group or one of its descendants listens there, and nobody else."""
     found = holders(port)  # read from /proc: a trial to bind might be in the program's way
     if not found:
-        return f"nothing listens on port {port} yet"
+        return Silent(f"nothing listens on port {port} yet")
     for holder in found:
         if holder.pid and not _belongs(holder.pid, pid):
             return f"port {port} is taken by {holder}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from greenroom.adapters.process import health
-from greenroom.adapters.process.output import last_lines
+from greenroom.adapters.process.output import evidence
 from greenroom.adapters.process.roster import Cast, log_file
 from greenroom.adapters.process.settings import ProcessSettings
 from greenroom.adapters.slots import Slot
@@ -54,11 +54,13 @@ class Inspection:
     def _probe(self, cast: Cast, slot: Slot[ProcessSettings], status: ProgramStatus) -> Callable[[], health.Answer]:
         wanted, name, pid, port = slot.settings.health, status.program.name, status.pid, status.program.port
         routed = slot.process == cast.settings.routed
+        told = "{port}" in slot.settings.command
 
         def probe() -> health.Answer:
             if (wanted.path or routed) and (name, pid, port) not in self._owners:
                 if stranger := health.listening(pid, port):
-                    return stranger
+                    unaware = isinstance(stranger, health.Silent) and not told
+                    return stranger + ("; its command has no `{port}`: does it listen on $PORT?" if unaware else "")
                 self._owners.add((name, pid, port))
             if wanted.path:
                 return health.http(port, wanted.path, wanted.status)
@@ -109,7 +111,7 @@ class Inspection:
         for (slot, status), member in zip(staffed, members, strict=True):
             if member.health is Health.HEALTHY:
                 continue
-            lines = last_lines(log_file(self.place, cast.colour, slot))
+            lines = evidence(log_file(self.place, cast.colour, slot))
             text = "\n  ".join([f"{slot} {member.detail}", *(conceal(line, cast.values) for line in lines)])
             detail = detail or text
             if status.life is Life.FAILED:

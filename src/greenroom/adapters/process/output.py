@@ -7,8 +7,19 @@ import os
 import shutil
 from pathlib import Path
 
+from greenroom.domain.excerpt import condensed
+
 LIMIT = 10_000_000
 KEPT = 3
+
+
+SHOWN = 20
+"""Lines of evidence that stand with a failure."""
+
+
+def evidence(path: Path) -> list[str]:
+    """The end of an output file, with what repeats itself said once."""
+    return condensed(last_lines(path, 3 * SHOWN, 16384))[-SHOWN:]
 
 
 def last_lines(path: Path, count: int = 20, longest: int = 8192) -> list[str]:

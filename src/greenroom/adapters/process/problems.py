@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import pwd
+import re
 import shutil
 from pathlib import Path
 
 from greenroom.adapters.process.commands import words
 from greenroom.adapters.process.settings import EnvironmentSettings, ProcessSettings
 from greenroom.ports import Place
+
+FILLED = ("port", "colour", "version", "release")
+"""What `{name}` in a command may be."""
+_BRACES = re.compile(r"(?<!\$)\{([a-z_]+)\}")
 
 
 def problems(settings: EnvironmentSettings, place: Place) -> list[str]:
@@ -24,7 +30,11 @@ def problems(settings: EnvironmentSettings, place: Place) -> list[str]:
     found = []
     for name, process in settings.processes.items():
         where = f"environment.processes.{name}"
-        found += [f"{where}.{text}" for text in (_user(process), _place(process, settings, source)) if text]
+        found += [
+            f"{where}.{text}"
+            for text in (_user(process), _place(process, settings, source), _unfilled(process))
+            if text
+        ]
     return found
 
 
@@ -67,6 +77,15 @@ def _place(process: ProcessSettings, settings: EnvironmentSettings, source: Path
     path = process.env.get("PATH", settings.env.get("PATH"))
     if path is None and not shutil.which(program):
         return f"command: {program} is not found in PATH; install it, or write where it is"
+    return ""
+
+
+def _unfilled(process: ProcessSettings) -> str:
+    """Braces that are no name of ours may be the program's own; not those that nearly are one."""
+    for name in _BRACES.findall(process.command):
+        near = difflib.get_close_matches(name, FILLED, n=1, cutoff=0.7)
+        if name not in FILLED and near and f"{{{near[0]}}}" not in process.command:
+            return f"command: `{{{name}}}` is not filled in; did you mean `{{{near[0]}}}`?"
     return ""
 
 
