@@ -312,6 +312,9 @@ def test_ft_6_fresh_replicas_then_their_ports_then_the_orphans() -> None:
     story.add(Finished("-", "route", "-/idle/0/route/100-0/0", Outcome.DONE))
     served = look(serving(ALL_BLUE, blue=backend(fresh)), blue=fresh)
     assert isinstance(acts(story, served), Wait)  # what the orphans still answer is not cut off
+    story.add(Judged("", "route", Verdict.FAIL, "somebody moved it"), at=story.now + 29.0)
+    story.add(Judged("", "route", Verdict.PASS, "and back"))
+    assert isinstance(acts(story, served, story.now + 2.0), Wait)  # nor what somebody else took from them just now
     swept = acts(story, served, story.now + 31.0)
     assert isinstance(swept, Apply)
     assert swept.spec.sweep
