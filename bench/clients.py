@@ -1,6 +1,7 @@
 """A mixture of clients in a process of its own, checking every answer: `python -m bench.clients --url … --log FILE`.
 
-Kept connections, fresh ones, answers that take 300 ms, POSTs, WebSockets, HTTP/2 without TLS; each at a fixed rate. An
+Kept connections, fresh ones, answers that take 300 ms, POSTs, WebSockets, HTTP/2 without TLS; each at a fixed rate, or
+as fast as the answers come. An
 answer counts if it is whole, has status 200, and carries colour, version and (POST) the digest of what was sent. Nothing
 is asked twice. A kept connection that was closed while nothing was asked is opened again, as every client does.
 The log has one line a request: when it was sent (steady clock), how long it took, kind, colour, problem.
@@ -19,7 +20,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -199,8 +200,8 @@ class Clients:
     def tail(self) -> bytes:
         return f" HTTP/1.1\r\nhost: {self.host}:{self.port}\r\n".encode()
 
-    async def run(self, share: float) -> None:
-        """Until `over`; then every request that was sent is waited for."""
+    async def run(self, share: float, without: Collection[str] = ()) -> None:
+        """Until `over`; then every request that was sent is waited for. Share 0: as fast as the answers come."""
         kinds: dict[str, Callable[[float], Awaitable[None]]] = {
             "kept": lambda every: self.plain("kept", b"GET /page" + self.tail + b"\r\n", every),
             "slow": lambda every: self.plain("slow", b"GET /slow?ms=300" + self.tail + b"\r\n", every),
@@ -210,8 +211,9 @@ class Clients:
             "h2c": self.http2,
         }
         tasks = [
-            asyncio.ensure_future(kinds[kind](count / (rate * share)))
+            asyncio.ensure_future(kinds[kind](count / (rate * share) if share else 0.0))
             for kind, (count, rate) in MIX.items()
+            if kind not in without
             for _ in range(count)
         ]
         await asyncio.gather(*tasks)
@@ -324,7 +326,8 @@ async def main() -> int:
     parser.add_argument("--url", required=True)
     parser.add_argument("--h2-port", type=int, default=0, help="where HTTP/2 is spoken, if not at the URL")
     parser.add_argument("--log", type=Path, required=True)
-    parser.add_argument("--share", type=float, default=1.0, help="of the usual rate")
+    parser.add_argument("--share", type=float, default=1.0, help="of the usual rate; 0: as fast as the answers come")
+    parser.add_argument("--without", choices=MIX, nargs="*", default=[], help="kinds that are left out")
     parser.add_argument("--most-seconds", type=float, default=1800.0)
     options = parser.parse_args()
     parts = urlsplit(options.url)
@@ -346,7 +349,7 @@ async def main() -> int:
                 print(log.count, flush=True)
                 await asyncio.sleep(0.5)
 
-        await asyncio.gather(clients.run(options.share), report())
+        await asyncio.gather(clients.run(options.share, options.without), report())
     return 0
 
 

@@ -1,7 +1,9 @@
 """What Greenroom costs: the router in the way of requests, the engine in the time of a deploy, a command's time and memory.
 
-The application is uvicorn with the smallest ASGI application, asked directly and through the router by turns. On a small
-machine client, router and application share the processors, so ratios tell more than rates.
+The application is uvicorn with the smallest ASGI application, asked directly and through the router by turns; for proxies
+that people run, also through the same proxy without Greenroom. The mixed load of `bench/switch` is asked of the tests'
+own server, in the same way. On a small machine client, router and application share the processors, so ratios tell more
+than rates.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -20,11 +21,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench import proxies, startup
-from bench.common import Goal, Result, expect, main, plain, staged
+from bench.common import LOGS, Goal, Result, expect, main, plain, staged
 from bench.load import Load, Measured, measure
 from greenroom.demo.stage import Stage, free_port, get
 from greenroom.demo.table import columns
-from greenroom.domain.model import Backend, Colour, Endpoint
+from greenroom.domain.model import Colour
 
 APP = Path(__file__).parent / "app"
 BAKE = 1.0
@@ -37,6 +38,7 @@ def run(quick: bool) -> Result:
         secure = listen_with_tls(stage)
         expect(stage.run("deploy", "1"), 0)
         through_the_router(stage, secure, quick, result)
+        under_the_mixed_load(quick, result)
         deploys(stage, 2 if quick else 5, result)
         commands(stage, 3 if quick else 15, result)
     return result
@@ -89,10 +91,9 @@ def through_the_router(stage: Stage, secure: str, quick: bool, result: Result) -
         "direct, 500/s": Load(direct, CONNECTIONS, seconds, rate=500.0),
         "router, 500/s": Load(stage.url + "/", CONNECTIONS, seconds, rate=500.0),
     }
-    others = proxies.installed()
     with ExitStack() as stack:
-        for name, proxy in others.items():
-            ways[f"{name}, HTTP/1.1"] = Load(proxied(stack, proxy, direct) + "/", CONNECTIONS, seconds)
+        for name, url in proxies.beside(stack, urlsplit(direct).port or 80).items():
+            ways[name] = Load(url + "/", CONNECTIONS, seconds)
         found: dict[str, list[Measured]] = {name: [] for name in ways}
         for _ in range(rounds):
             for name, load in ways.items():
@@ -119,19 +120,52 @@ def through_the_router(stage: Stage, secure: str, quick: bool, result: Result) -
         Goal("memory of the router", memory, 80, "MiB"),
         Goal("failed requests", errors, 0),
     ]
-    for name in others:
-        text = f"throughput through {name}, of direct (HTTP/1.1)"
-        result.goals.append(Goal(text, ratios[f"{name}, HTTP/1.1"], 0.75, least=True))
+    for name in proxies.installed():
+        pairs = zip(found[f"Greenroom, {name}"], found[f"plain {name}"], strict=True)
+        ratio = statistics.median(ours.rate / its.rate for ours, its in pairs)
+        text = f"throughput through {name}, of the same {name} without Greenroom"
+        result.goals.append(Goal(text, ratio, 0.85, least=True))
     result.data |= {"ratios": ratios, "router_mib": memory, "added_p99_ms_at_500": added}
 
 
-def proxied(stack: ExitStack, proxy: proxies.Proxy, direct: str) -> str:
-    """The address of a proxy that people run, told by Greenroom to lead to the same application."""
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="greenroom-overhead-")))
-    router = stack.enter_context(proxy(folder)).router
-    blue = Backend((Endpoint("127.0.0.1", urlsplit(direct).port or 80),), "1")
-    proxies.switch(router, Colour.BLUE, {Colour.BLUE: blue, Colour.GREEN: Backend()})
-    return router.reach()[0]
+def under_the_mixed_load(quick: bool, result: Result) -> None:
+    """The clients of `bench/switch` as fast as the answers come; without HTTP/2, which uvicorn does not speak."""
+    seconds, rounds = (2.0, 1) if quick else (6.0, 5)
+    LOGS.mkdir(parents=True, exist_ok=True)
+    rates: dict[str, list[float]] = {}
+    failed = 0
+    with ExitStack() as stack:
+        port = free_port()
+        stack.enter_context(proxies.process(*proxies.server(Colour.BLUE, "1", port)))
+        proxies.wait_for(port)
+        ways = {"direct": f"http://127.0.0.1:{port}", **proxies.beside(stack, port)}
+        for _ in range(rounds):
+            for name, url in ways.items():
+                rate, lost = mixed(url, seconds)
+                rates.setdefault(name, []).append(rate)
+                failed += lost
+    ratios = {n: statistics.median(a / b for a, b in zip(r, rates["direct"], strict=True)) for n, r in rates.items()}
+    body = [[name, plain(statistics.median(found)), plain(ratios[name])] for name, found in rates.items()]
+    result.text += "\n" + columns(["way, mixed load", "requests/s", "of direct"], body)
+    result.text += (
+        f"\n\nmedian of {rounds} rounds of {plain(seconds)} s, by bench/clients.py, as fast as the answers come; "
+    )
+    result.text += f"errors: {failed}\n"
+    for name in proxies.installed():
+        text = f"throughput through {name} under the mixed load, of direct"
+        result.goals.append(Goal(text, ratios[f"Greenroom, {name}"], 0.75, least=True))
+    result.goals.append(Goal("failed requests under the mixed load", failed, 0))
+    result.data |= {"mixed_rates": rates, "mixed_ratios": ratios}
+
+
+def mixed(url: str, seconds: float) -> tuple[float, int]:
+    """Requests a second, and how many failed."""
+    log = LOGS / "overhead-mixed.csv"
+    options = ("--url", url, "--log", str(log), "--share", "0", "--without", "h2c", "--most-seconds", str(seconds))
+    subprocess.run([sys.executable, "-m", "bench.clients", *options], check=True, stdout=subprocess.DEVNULL)
+    rows = [line.rstrip("\n").split(",") for line in log.read_text().splitlines()]
+    sent = [float(row[0]) for row in rows]
+    return len(rows) / (max(sent) - min(sent)), sum(bool(row[4]) for row in rows)
 
 
 def _rate(one: Measured) -> float:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import bisect
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +23,7 @@ from pathlib import Path
 
 from bench import proxies
 from bench.common import LOGS, Goal, Result, main, plain
+from bench.proxies import process, server, wait_for
 from greenroom.adapters.envoy.settings import EnvoySettings
 from greenroom.adapters.routers.envoy import EnvoyRouter
 from greenroom.demo.table import columns, quantile
@@ -80,39 +79,6 @@ HEAD = [
     "last to old, ms p50/p99/max",
     "ack, ms p50/max",
 ]
-
-
-@contextmanager
-def process(*command: str, **options: object) -> Iterator[subprocess.Popen[str]]:
-    """Ended, by its own pid, when the block is left."""
-    started = subprocess.Popen(command, text=True, **options)  # type: ignore[call-overload]
-    try:
-        yield started
-    finally:
-        if started.poll() is None:
-            started.send_signal(signal.SIGTERM)
-        try:
-            started.wait(30)
-        except subprocess.TimeoutExpired:
-            started.kill()
-            started.wait()
-
-
-def wait_for(port: int, within: float = 30.0) -> None:
-    deadline = time.monotonic() + within
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.005)
-
-
-def server(colour: Colour, version: str, port: int) -> tuple[str, ...]:
-    module = ("-m", "greenroom.testing.servers")
-    return (sys.executable, *module, "--colour", colour, "--version", version, "--port", str(port))
 
 
 class Client:
