@@ -12,7 +12,7 @@ from greenroom.domain.opinion import Case, Finding
 from greenroom.errors import PortError
 from greenroom.ports import Place
 
-_SHORT = 4
+SHORT = 4
 """Values under so many characters are too common to be replaced inside of words."""
 
 
@@ -22,7 +22,7 @@ class Hidden:
     def __init__(self, secrets: Mapping[str, str] | None = None) -> None:
         self._shown: dict[str, str] = {}
         for name, value in (secrets or {}).items():
-            if len(value) >= _SHORT:
+            if len(value) >= SHORT:
                 self.add("${" + name + "}", value)
 
     def add(self, shown: str, value: str) -> None:
@@ -33,7 +33,7 @@ class Hidden:
 
     def conceal(self, text: str) -> str:
         for value, shown in sorted(self._shown.items(), key=lambda item: -len(item[0])):
-            if len(value) >= _SHORT:
+            if len(value) >= SHORT:
                 text = text.replace(value, shown)
             else:
                 text = shown.join(re.split(rf"(?<!\w){re.escape(value)}(?!\w)", text))
@@ -49,7 +49,7 @@ class Hidden:
 
     def _without_beginning(self, text: str) -> str:
         for value, shown in self._shown.items():
-            for length in range(min(len(value), len(text)), _SHORT - 1, -1):
+            for length in range(min(len(value), len(text)), SHORT - 1, -1):
                 if text.endswith(value[:length]):
                     return text[:-length] + shown
         return text

@@ -21,7 +21,7 @@ from greenroom.adapters.checks.assertions import evidence_of, short, steps_of, v
 from greenroom.adapters.checks.cookies import Jar
 from greenroom.adapters.checks.exchange import Answer, Asking, Failed, Unclear, exchange, same_origin
 from greenroom.adapters.checks.expectations import Tls, Wanted
-from greenroom.adapters.checks.hidden import Hidden
+from greenroom.adapters.checks.hidden import SHORT, Hidden
 from greenroom.adapters.checks.steps import Extract, Request, StepSettings
 from greenroom.domain.opinion import Case
 from greenroom.domain.template import fill
@@ -166,7 +166,8 @@ class Visit:
         answer = exchange(replace(asking, headers=headers))
         self.jar.take(answer.cookies, path)
         for cookie in self.jar.kept:
-            self._hidden.add("{cookie:" + cookie.name + "}", cookie.value)
+            if len(cookie.value) >= SHORT:
+                self._hidden.add("{cookie:" + cookie.name + "}", cookie.value)
         return answer
 
     def _taken(self, extract: Extract, answer: Answer) -> str | None:
@@ -201,11 +202,16 @@ def variables_of(place: Place, case: Case) -> dict[str, str]:
     }
 
 
+def host_of(headers: Mapping[str, str]) -> str:
+    """The last `Host` among them, "" for none."""
+    return next((value for name, value in reversed(list(headers.items())) if name.lower() == "host"), "")
+
+
 def sites_of(headers: Mapping[str, str], *routes: tuple[str, Mapping[str, str]]) -> tuple[str, ...]:
     """The names that the routes are asked by: of a `Host` header, else of the address."""
     found = []
     for url, own in routes:
-        host = next((value for name, value in {**headers, **own}.items() if name.lower() == "host"), "")
+        host = host_of({**headers, **own})
         found.append(urlsplit(f"//{host}").hostname if host else urlsplit(url).hostname)
     return tuple(name for name in found if name)
 
