@@ -13,6 +13,7 @@ from typing import Any
 from greenroom.adapters.load.connection import Target
 from greenroom.adapters.load.generator import Generator
 from greenroom.adapters.load.plan import Plan
+from greenroom.adapters.load.promptness import ask_for_short_turns
 from greenroom.adapters.load.tally import put
 
 _SPARE = 64
@@ -30,6 +31,7 @@ def main(folder: Path) -> int:
         return 2
     finally:
         file.unlink(missing_ok=True)  # what is secret in it lies on no disk while this runs
+    ask_for_short_turns()
     _make_room(plan.connections + _SPARE)
     gc.collect()
     gc.freeze()
