@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from greenroom.domain.model import Split
+from greenroom.domain.model import Colour, Split, Verdict
+from greenroom.domain.opinion import Finding
 from greenroom.domain.phases import Phase
-from greenroom.domain.plan import Plan
+from greenroom.domain.plan import Gate, Plan, Step, When
 from greenroom.testing.world import Behaviour
 from tests.engine.stage import PLAN, STEPS, Stage, findings
 
@@ -145,6 +146,51 @@ def down(stage: Stage) -> None:
     stage.run(20.0)
 
 
+def gated(stage: Stage) -> None:
+    """Every gate lets it wait a little."""
+    for gate in stage.gates.values():
+        gate.answers = findings("wait", "wait", "pass")
+    release(stage)
+
+
+def gate_closed(stage: Stage) -> None:
+    stage.gates["artefact"].answers = findings("wait", "fail")
+    release(stage)
+
+
+def bake_gate_fails(stage: Stage) -> None:
+    stage.gates["bake"].answers = findings("wait", "fail")
+    release(stage)
+
+
+def approved(stage: Stage) -> None:
+    """By a person, as soon as one is waited for: the gate opens when it hears of it."""
+    gate = stage.gates["people"]
+    gate.answers = lambda case, memo: Finding(Verdict.PASS if case.approvals else Verdict.WAIT, "a person", 1.0)
+    stage.when(lambda s: s.waiting() == "people", lambda: stage.request("promote"))
+    release(stage)
+
+
+def kept_failed(stage: Stage) -> None:
+    """What was rolled back stays to be looked at, and then goes."""
+    bad_in_bake(stage)
+    stage.run(5.0)
+    assert stage.faults.plan or stage.world.groups[Colour.GREEN], stage.story()
+    stage.run(30.0)
+    assert stage.faults.plan or not stage.world.groups[Colour.GREEN], stage.story()
+
+
+def rehearsal(stage: Stage) -> None:
+    stage.run(20.0)  # what was warm is gone
+    plan = replace(stage.plan, steps=(Step(1, 2.0), Step(100)), rehearsal=True)
+    stage.request("rehearse", version="1.0", plan=plan.document(), definition={"v": "1.0"})
+    stage.until_ended()
+
+
+GATES = tuple(Gate(str(when), when) for when in When)
+PEOPLE = (Gate("people", When.APPROVE, people=True),)
+BESIDE = replace(SHORT, steps=(Step(0, 2.0), *STEPS), mirrors={"smoke": 10}, first=("x-staff", "yes"), shield=True)
+
 PLAYS = (
     Play("first", first_release, SUCCEEDED, "1.0", first=True),
     Play("happy", happy, SUCCEEDED, "2.0"),
@@ -164,6 +210,14 @@ PLAYS = (
     Play("reboot-idle", reboot_when_idle, SUCCEEDED, "2.0", losses=True, outage=3.5),
     Play("supervisor", supervisor_dies, SUCCEEDED, "2.0"),
     Play("down", down, SUCCEEDED, "", losses=True),
+    Play("gates", gated, SUCCEEDED, "2.0", replace(SHORT, gates=GATES)),
+    Play("gate-closed", gate_closed, ABORTED, "1.0", replace(SHORT, gates=GATES)),
+    Play("bake-gate", bake_gate_fails, ROLLED_BACK, "1.0", replace(SHORT, bake=20.0, gates=GATES)),
+    Play("approval", approved, SUCCEEDED, "2.0", replace(SHORT, gates=PEOPLE)),
+    Play("beside", release, SUCCEEDED, "2.0", BESIDE),
+    Play("beside-back", rolled_back_in_shift, ROLLED_BACK, "1.0", BESIDE),
+    Play("kept-failed", kept_failed, ROLLED_BACK, "1.0", replace(SHORT, keep_failed=15.0)),
+    Play("rehearsal", rehearsal, ROLLED_BACK, "1.0"),
 )
 
 

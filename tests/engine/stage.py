@@ -71,6 +71,7 @@ class Stage:
         self.router = FakeRouter(self.world)
         self.analyser = FakeAnalyser(self.world)
         self.watches: dict[str, FakeCheck] = {}
+        self.gates = {gate.name: FakeCheck(gate.name) for gate in self.plan.gates}
         self.faults.rival = self.rival
         self.faults.stall = self.stall
         wrap = self.faults.wrap
@@ -81,9 +82,10 @@ class Stage:
             wrap("analyser", self.analyser, "measure"),
             {"smoke": wrap("check", self.check, "ask", "withdraw")},
             self.watches,
+            {name: wrap("gate", gate, "ask", "withdraw") for name, gate in self.gates.items()},
         )
         self.sound_adapters = Adapters(
-            self.artefact, self.environment, self.router, self.analyser, {"smoke": self.check}, self.watches
+            self.artefact, self.environment, self.router, self.analyser, {"smoke": self.check}, self.watches, self.gates
         )
         self.told = Service()
         self.engines = 0
@@ -158,6 +160,13 @@ class Stage:
         assert not release.running, f"{release.phase} has no end: {self.engine.decision}\n{self.story()}"
         return release
 
+    def waiting(self) -> str:
+        """The gate that waits for a person; "" for none."""
+        release = self.service.running
+        gate = release.asking if release is not None else None
+        known = release is not None and gate is not None and release.judgement(f"gate:{gate.name}") is not None
+        return gate.name if gate is not None and gate.people and known else ""
+
     # --- the operator -----------------------------------------------------------------------------------------
 
     @property
@@ -183,7 +192,7 @@ class Stage:
     def established(self, version: str = "1.0") -> None:
         """A version is live and all is calm; no fault was injected, and counting begins now."""
         plan, self.faults.plan = self.faults.plan, {}
-        self.deploy(version, bake=0.0)
+        self.deploy(version, bake=0.0, gates=())
         assert self.until_ended().phase is Phase.SUCCEEDED, self.story()
         self.run(self.lag + 6.0)
         assert self.serves() == version, self.story()

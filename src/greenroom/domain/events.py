@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from greenroom.domain.gating import tolerated
 from greenroom.domain.model import Event, Verdict
 from greenroom.domain.phases import ENDS, Phase
 from greenroom.domain.records import Entry, Judged, Moved, Requested
@@ -137,7 +138,7 @@ def _gate(before: Service, record: Judged, after: Service) -> tuple[str, str] | 
     if gate.people and record.verdict is Verdict.WAIT and known is None:
         text = f"{_version(after)} waits for approval ({name})"
         return "waiting_approval", _with(text, record.reason, "; approve by `greenroom promote`")
-    if gate.notify_only and record.verdict in (Verdict.FAIL, Verdict.UNKNOWN):
+    if tolerated(after.release, gate, record.verdict):
         could = "could not be answered" if record.verdict is Verdict.UNKNOWN else "failed"
         return "warned", _with(f"{name} {could} for {_version(after)}, which goes on", record.reason)
     return None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from greenroom.domain.actions import Decision, Wait
+from greenroom.domain.actions import Decision, Note, Wait
 from greenroom.domain.gating import closed, withdrawn
 from greenroom.domain.judging import figures_beside, outcome, told_of
-from greenroom.domain.model import Role
+from greenroom.domain.model import Role, Verdict
 from greenroom.domain.moves import SETTLE_WITHIN, back, forward, unfit
+from greenroom.domain.opinion import Finding
+from greenroom.domain.records import Judged
 from greenroom.domain.release import REHEARSED, Release
 from greenroom.domain.routes import Scene, maintain, observed, refresh, role_now, routing_spec, tell
 from greenroom.domain.verdicts import Action, analysis
@@ -82,9 +84,18 @@ def _weighed(scene: Scene, release: Release) -> Decision | None:
         case Action.BACK:
             return back(release, found.reason)
         case Action.WAIT:
-            return Wait(found.reason)
+            return _undecided(scene, release, found) or Wait(found.reason)
         case Action.GO | Action.TELL:
             return None
+
+
+def _undecided(scene: Scene, release: Release, found: Finding) -> Note | None:
+    """That the analysis cannot tell is written down once: a release that stays so is stuck, and somebody is told."""
+    before = release.judgement("analysis")
+    known = before is not None and before.verdict is Verdict.UNKNOWN and before.at >= release.since
+    if known is (found.verdict is Verdict.UNKNOWN) or scene.service.unseen is not None:
+        return None
+    return Note(Judged(release.id, "analysis", found.verdict, found.reason))
 
 
 def _roles(scene: Scene, release: Release) -> Decision | None:

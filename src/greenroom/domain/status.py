@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from greenroom.domain.model import Colour, EnvironmentStatus, Health
+from greenroom.domain.model import Colour, EnvironmentStatus, Health, Verdict
 from greenroom.domain.observation import Seen
 from greenroom.domain.phases import Phase, Status
-from greenroom.domain.release import Deployed, Release, Service
+from greenroom.domain.release import Deployed, Judgement, Release, Service
 from greenroom.domain.routes import Scene, drift, expected
 
 STUCK_AFTER = 60.0
@@ -31,6 +31,8 @@ def status_of(service: Service, release: Release, now: float) -> Status:
     going_back = release.phase in (Phase.ABORTING, Phase.ROLLING_BACK)
     if release.running:
         blind = service.unseen is not None and now > service.unseen.at + STUCK_AFTER
+        said = _undecided(release)
+        blind = blind or (said is not None and now > said.at + STUCK_AFTER)
         late = release.plan.drain + 2 * STUCK_AFTER
         if blind or (going_back and now > release.since + late):
             return Status.STUCK
@@ -39,6 +41,14 @@ def status_of(service: Service, release: Release, now: float) -> Status:
         if waits_for_approval(release):
             return Status.WAITING_APPROVAL
     return release.row.status
+
+
+def _undecided(release: Release) -> Judgement | None:
+    """What keeps the analysis from telling, at the end of a step or of the bake; None where nothing does."""
+    said = release.judgement("analysis")
+    if said is None or said.verdict is not Verdict.UNKNOWN or said.at < release.since or release.promoted:
+        return None
+    return said if release.running else None
 
 
 def waits_for_approval(release: Release) -> bool:
@@ -64,6 +74,8 @@ def sentence(service: Service, release: Release) -> str:
         return f"{gate.name}: {release.judged[f'gate:{gate.name}'].reason}"
     if waits_for_approval(release):
         return f"waiting for approval at {release.share} %; `greenroom promote` or `greenroom rollback`"
+    if said := _undecided(release):
+        return f"{said.reason}; `greenroom promote` goes on, `greenroom rollback` goes back"
     trouble = [a.detail for a in service.attempts.values() if a.failures and a.detail]
     if release.running and trouble:
         return f"{release.why}; last trouble: {trouble[-1]}"

@@ -280,7 +280,7 @@ class FakeWorld:
         for spec in self.plane.specs():
             if group.ending or not self.plane.running:
                 break
-            if spec.split.of(colour) and set(spec.backend(colour).endpoints) & set(group.endpoints):
+            if reached(spec, colour) and set(spec.backend(colour).endpoints) & set(group.endpoints):
                 self.violated(f"{what} {colour} ({group.spec.version}) while the router sends it {spec.split}")
                 break
         since, until = self.holding.get(colour, (0.0, 0.0))
@@ -311,6 +311,13 @@ class FakeWorld:
 
     def referee(self) -> None:
         self._referee()
+
+
+def reached(spec: RoutingSpec, colour: Colour) -> bool:
+    """Requests of users go there: by the split, as copies, because they go first, or because they failed elsewhere."""
+    beside = {part.colour for part in (spec.mirror, spec.first) if part is not None}
+    shield = {spec.shield.other} if spec.shield is not None else set()
+    return spec.split.of(colour) > 0 or colour in beside | shield
 
 
 def _edges(group: Group) -> list[float]:
