@@ -137,8 +137,12 @@ def _broken(rule: Rule, history: History, colour: Colour, view: View, *, final: 
 
 
 def _over(rule: Rule, view: View, span: float, *, final: bool) -> str:
+    if rule.max is None and (rule.max_ratio is None or rule.confidence is not None):
+        return ""
     for seconds in (*WINDOWS, None):
         figures = view.candidate(rule, seconds)
+        if not figures.requests:
+            continue
         for limit in _limits(rule, view, seconds):
             if limit.broken(figures, plainly=rule.critical or (final and seconds is None)):
                 over = "all its time with traffic" if seconds is None else f"the last {min(seconds, span):.3g} s"

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from operator import mul
+from typing import TypeAlias
 
 from greenroom.domain.figures import Figures, Measurement
 from greenroom.domain.history import FIRST_LOOK, History, quantile, slower_than
@@ -21,6 +23,8 @@ from greenroom.domain.plan import Rule
 from greenroom.domain.statistics import design_effect, look_at, more_often, rank_sum, spent
 from greenroom.domain.view import View, Window
 from greenroom.domain.wording import errors_of, name, percent, sure, value
+
+Blocks: TypeAlias = Sequence[Figures]
 
 RECENT, EVERY = 10.0, 5.0
 """Seconds: of the window that shows what began just now, and from one look at it to the next."""
@@ -40,9 +44,14 @@ def worse(rule: Rule, history: History, colour: Colour, view: View) -> str:
         if pair is None:
             continue
         ours, usual = pair
-        if min(ours.figures.requests, usual.figures.requests) < rule.min_requests or len(ours.blocks) < FEWEST:
+        if min(ours.figures.requests, usual.figures.requests) < rule.min_requests:
             continue
-        p = _chance(rule, ours, usual) / share
+        if _chance(rule, ours.figures, usual.figures, 1.0) / share > 1 - rule.confidence:
+            continue  # nor would it be enough if the requests came in bunches
+        blocks = view.blocks(ours), view.blocks(usual)
+        if len(blocks[0]) < FEWEST:
+            continue
+        p = _chance(rule, ours.figures, usual.figures, _spread(rule, ours.figures, usual.figures, blocks)) / share
         if p <= 1 - rule.confidence:
             return _reason(rule, ours, usual, p, beside=view.beside)
     return ""
@@ -67,21 +76,42 @@ def _looks(rule: Rule, history: History, colour: Colour) -> Iterator[tuple[Measu
             break
 
 
-def _chance(rule: Rule, ours: Window, usual: Window) -> float:
+def _chance(rule: Rule, ours: Figures, usual: Figures, spread: float) -> float:
     """How often chance alone shows as much, in a candidate that is as the rule allows."""
-    ratio = rule.max_ratio or 1.0
     if rule.metric == "error_rate":
-        spread = max(_bunched([(b.errors, b.requests) for b in w.blocks]) for w in (ours, usual))
-        us, them = ours.figures, usual.figures
-        return more_often(us.errors, us.requests, them.errors, them.requests, ratio, spread)
+        ratio = rule.max_ratio or 1.0
+        return more_often(ours.errors, ours.requests, usual.errors, usual.requests, ratio, spread)
     if rule.metric == "p50":
-        return _slower(ours, usual, ratio)
-    limit = quantile(usual.figures, int(rule.metric[1:]) / 100)
-    if limit is None:
+        return rank_sum(*_both_binned(rule, ours, usual), spread)
+    limits = _limits(rule, usual)
+    if limits is None:
         return 1.0
-    limits = (ratio * limit, limit)
-    spread = max(_bunched([slower_than(b, at) for b in w.blocks]) for w, at in zip((ours, usual), limits, strict=True))
-    return more_often(*slower_than(ours.figures, limits[0]), *slower_than(usual.figures, limits[1]), 1.0, spread)
+    return more_often(*slower_than(ours, limits[0]), *slower_than(usual, limits[1]), 1.0, spread)
+
+
+def _spread(rule: Rule, ours: Figures, usual: Figures, blocks: tuple[Blocks, Blocks]) -> float:
+    """By how much the requests came in bunches: of the two colours, the worse."""
+    if rule.metric == "error_rate":
+        return max(_bunched([(b.errors, b.requests) for b in each]) for each in blocks)
+    if rule.metric != "p50":
+        limits = _limits(rule, usual) or (0.0, 0.0)
+        return max(_bunched([slower_than(b, at) for b in each]) for each, at in zip(blocks, limits, strict=True))
+    bounds = [bound for bound, _ in ours.latency]
+    together = [a + b for a, b in zip(*_both_binned(rule, ours, usual), strict=True)]
+    scores = _scores(together)
+    variance = sum(n * (score - 0.5) ** 2 for n, score in zip(together, scores, strict=True)) / sum(together)
+    found = 1.0
+    for each, ratio in zip(blocks, (1.0, rule.max_ratio or 1.0), strict=True):
+        counted = [_binned(block, bounds, ratio) for block in each]
+        means = [(n, sum(map(mul, counts, scores)) / n) for counts in counted if (n := sum(counts))]
+        found = max(found, design_effect(means, variance))
+    return found
+
+
+def _limits(rule: Rule, usual: Figures) -> tuple[float, float] | None:
+    """Slower than what is bad: for the candidate, and for the baseline itself."""
+    found = quantile(usual, int(rule.metric[1:]) / 100)
+    return None if found is None else ((rule.max_ratio or 1.0) * found, found)
 
 
 def _bunched(blocks: Sequence[tuple[int, int]]) -> float:
@@ -93,28 +123,18 @@ def _bunched(blocks: Sequence[tuple[int, int]]) -> float:
     return design_effect([(n, k / n) for k, n in blocks if n], share * (1 - share))
 
 
-def _slower(ours: Window, usual: Window, ratio: float) -> float:
-    """p-value of the whole distribution being slower than `ratio` times the baseline's."""
-    bounds = [bound for bound, _ in ours.figures.latency]
-    us, them = _binned(ours.figures, bounds), _binned(usual.figures, bounds, ratio)
-    both = [a + b for a, b in zip(us, them, strict=True)]
-    total = sum(both)
-    if not total:
-        return 1.0
-    scores, below = [], 0
-    for n in both:
+def _scores(counts: Sequence[int]) -> list[float]:
+    """Of each bin, the middle rank of its values, as a share of all."""
+    total, below, scores = max(1, sum(counts)), 0, []
+    for n in counts:
         scores.append((below + n / 2) / total)
         below += n
-    variance = sum(n * (score - 0.5) ** 2 for n, score in zip(both, scores, strict=True)) / total
-    spread = 1.0
-    for window, times in ((ours, 1.0), (usual, ratio)):
-        means = []
-        for block in window.blocks:
-            counts = _binned(block, bounds, times)
-            if n := sum(counts):
-                means.append((n, sum(c * score for c, score in zip(counts, scores, strict=True)) / n))
-        spread = max(spread, design_effect(means, variance))
-    return rank_sum(us, them, spread)
+    return scores
+
+
+def _both_binned(rule: Rule, ours: Figures, usual: Figures) -> tuple[list[int], list[int]]:
+    bounds = [bound for bound, _ in ours.latency]
+    return _binned(ours, bounds), _binned(usual, bounds, rule.max_ratio or 1.0)
 
 
 def _binned(figures: Figures, bounds: Sequence[float], ratio: float = 1.0) -> list[int]:

@@ -11,10 +11,13 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import TypeAlias
 
 from greenroom.domain.figures import Figures, Measurement
 from greenroom.domain.model import Colour
 from greenroom.domain.statistics import look_at
+
+Buckets: TypeAlias = tuple[tuple[float, int], ...]
 
 FIRST_LOOK = 20
 """Requests with which the first look is due; from then on one whenever they have grown by half."""
@@ -118,14 +121,22 @@ def _thinned(samples: tuple[Measurement, ...], now: float) -> Iterable[Measureme
 
 def difference(before: Figures, after: Figures) -> Figures:
     """What was counted between the two."""
-    earlier = dict(before.latency)
     return Figures(
         max(0, after.requests - before.requests),
         max(0, after.errors - before.errors),
         {k: max(0, v - before.statuses.get(k, 0)) for k, v in after.statuses.items()},
-        tuple((bound, max(0, n - earlier.get(bound, 0))) for bound, n in after.latency),
+        _buckets(before.latency, after.latency),
         max(0, after.shielded - before.shielded),
     )
+
+
+def _buckets(before: Buckets, after: Buckets) -> Buckets:
+    if len(before) == len(after):
+        pairs = list(zip(before, after, strict=True))
+        if all(a[0] == b[0] for a, b in pairs):
+            return tuple([(b[0], b[1] - a[1] if b[1] > a[1] else 0) for a, b in pairs])
+    earlier = dict(before)
+    return tuple((bound, max(0, n - earlier.get(bound, 0))) for bound, n in after)
 
 
 def total(a: Figures, b: Figures) -> Figures:

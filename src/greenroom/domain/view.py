@@ -31,11 +31,16 @@ class Standard:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Of one colour, between two samples. `blocks`: it in parts, in order of time; empty where they are not known."""
+    """What one colour's users met, between two samples; None where only the sum is known."""
 
     figures: Figures
-    seconds: float
-    blocks: tuple[Figures, ...] = ()
+    colour: Colour | None = None
+    start: Measurement | None = None
+    end: Measurement | None = None
+
+    @property
+    def seconds(self) -> float:
+        return self.end.at - self.start.at if self.start and self.end else 0.0
 
 
 class View:
@@ -99,13 +104,12 @@ class View:
         """The baseline's last window before the present split, or what the journal kept of it."""
         standard, begin = self._standard, self.begin
         if standard.colour is None or standard.age is None:
-            return Window(standard.figures or Figures(), 0.0)
+            return Window(standard.figures or Figures())
         length = max(SHORTEST, standard.age if seconds is None else seconds)
         start = self._history.until(begin.at - length)
-        found = difference(start.of(standard.colour), begin.of(standard.colour))
-        if standard.figures is not None and found.requests < standard.figures.requests and begin.at - start.at < length:
-            return Window(standard.figures, 0.0)
-        return Window(found, begin.at - start.at, tuple(self._history.blocks(standard.colour, start, begin)))
+        found = self._between(standard.colour, start, begin)
+        enough = standard.figures is None or found.figures.requests >= standard.figures.requests
+        return found if enough or found.seconds >= length else Window(standard.figures or Figures())
 
     def pair(self, rule: Rule, end: Measurement, seconds: float | None) -> tuple[Window, Window] | None:
         """Candidate and baseline up to `end`, over the last `seconds` or since the present split, for a comparison."""
@@ -120,6 +124,11 @@ class View:
             return ours, self._between(self._standard.colour, start, end)
         return ours, self._last(ours.seconds)
 
+    def blocks(self, window: Window) -> list[Figures]:
+        """It in parts, in order of time; empty where they are not known."""
+        if window.colour is None or window.start is None or window.end is None:
+            return []
+        return self._history.blocks(window.colour, window.start, window.end)
+
     def _between(self, colour: Colour, start: Measurement, end: Measurement) -> Window:
-        blocks = tuple(self._history.blocks(colour, start, end))
-        return Window(difference(start.of(colour), end.of(colour)), end.at - start.at, blocks)
+        return Window(difference(start.of(colour), end.of(colour)), colour, start, end)
