@@ -23,6 +23,7 @@ from greenroom.units import show_duration
 _SECTIONS = {
     "environment": ("environment", "process"),
     "router": ("router", "envoy"),
+    "gates": ("gate", ""),
     "checks": ("check", ""),
     "watch": ("check", "http"),
     "notify": ("notifier", ""),
@@ -89,6 +90,8 @@ def schema() -> dict[str, Any]:
             part["properties"]["type"] = {"const": name, "description": "Which kind it is."}
             if Capability.HOSTS in getattr(plugins.find(kind, name), "capabilities", ()):
                 part["properties"]["hosts"] = _HOSTS
+            if key == "gates":
+                part["properties"] |= _gate_keys(plugins.find(kind, name))
             part["required"] = sorted({*part.get("required", []), *([] if name == usual else ["type"])})
             part["title"] = f"{key} of type {name}"
             definitions[title] = part
@@ -99,6 +102,23 @@ def schema() -> dict[str, Any]:
         target.clear()
         target.update(description if target is place else {}, anyOf=kinds)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole, "title": "greenroom.yaml"}
+
+
+def _gate_keys(gate: Any) -> dict[str, Any]:
+    """Those of every gate, which the loader reads."""
+    stages = [str(when) for when in gate.WHEN]
+    return {
+        "when": {
+            "enum": stages,
+            "default": stages[0],
+            "description": "Who asks: before the build, of what was made, before any traffic moves, or in the bake.",
+        },
+        "on_failure": {
+            "enum": ["stop", "notify"],
+            "default": "stop",
+            "description": "`stop`: the release goes no further, or back. `notify`: somebody is told, and it goes on.",
+        },
+    }
 
 
 def configuration() -> str:

@@ -136,7 +136,9 @@ def _rehearse(service: Service, command: Command, now: float) -> Answer:
     if active is None:
         return Not("nothing is live: there is no way back to rehearse", "`greenroom deploy VERSION` releases a version")
     if service.running is None and warm is not None:
-        text = f"a rehearsal would take the place of {warm.deployed.version}, the warm version on {warm.deployed.colour}"
+        text = (
+            f"a rehearsal would take the place of {warm.deployed.version}, the warm version on {warm.deployed.colour}"
+        )
         return Not(text, "`greenroom retire` gives it up; while it is warm, `greenroom rollback` is the way back")
     version = str(command.details.get("version") or active.version)
     drill = replace(command, verb="deploy", details={**command.details, "version": version})
