@@ -73,8 +73,7 @@ class LoadCheck:
 
     def withdraw(self, case: Case, memo: Document | None) -> None:
         job = Job(self._folder(case) / "job")
-        if job.found() is not None:
-            job.end(0.0)
+        _end(job)
         self._forget(case)
 
     def _start(self, job: Job, case: Case) -> Finding:
@@ -112,8 +111,9 @@ class LoadCheck:
                 "failed": int(failed),
             }:
                 errors = f"{failed} error{'' if failed == 1 else 's'}"
-                rates = f"{rate:.0f}/s of {wanted:.0f}/s" if wanted >= 10 else f"{rate:g}/s of {wanted:g}/s"
-                reason = f"{rates} · p99 {p99 * 1000:.0f} ms · {errors} · {min(seconds, whole):.0f} s of {whole:.0f} s"
+                digits = 0 if self.settings.full >= 10 else 1
+                going = f"{rate:.{digits}f}/s of {wanted:.{digits}f}/s" if seconds < whole else "the last answers"
+                reason = f"{going} · p99 {p99 * 1000:.0f} ms · {errors} · {min(seconds, whole):.0f} s of {whole:.0f} s"
                 step = int(seconds / max(1.0, whole / 60))
                 return Finding(Verdict.WAIT, reason, _AGAIN, {"job": asdict(who), "step": step})
         return Finding(Verdict.WAIT, f"begins to send {show_rate(self.settings.full)}", _AGAIN, {"job": asdict(who)})
@@ -128,7 +128,7 @@ class LoadCheck:
 
     def _nothing(self, job: Job, case: Case, reason: str) -> Finding:
         """UNKNOWN: whatever it was, it was not the service. The next `ask` begins anew."""
-        job.end(0.0)
+        _end(job)
         self._forget(case)
         secrets = self._secrets(case)
         lines = tuple(conceal(line, secrets) for line in last_lines(self._log(case)))
@@ -181,6 +181,14 @@ class LoadCheck:
 
     def _forget(self, case: Case) -> None:
         shutil.rmtree(self._folder(case), ignore_errors=True)
+
+
+def _end(job: Job) -> None:
+    """At once: it has nothing to tidy up."""
+    who = job.found()
+    if who is not None:
+        who.end_group(signal.SIGKILL)
+        job.end(1.0)
 
 
 def _shot(request: LoadRequest, case: Case, variables: Mapping[str, str]) -> Shot:

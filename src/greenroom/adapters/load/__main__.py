@@ -36,7 +36,7 @@ def main(folder: Path) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)  # a collection is a pause, and hardly anything here needs one
-    generator = Generator(plan, target, lambda progress: put(folder / "progress.json", progress))
+    generator = Generator(plan, target, lambda progress: _tell(folder, progress))
     began, cpu, waited = time.perf_counter(), time.process_time(), _waited()
     report: dict[str, Any] = generator.run()
     seconds = time.perf_counter() - began
@@ -44,6 +44,11 @@ def main(folder: Path) -> int:
     report["kept_waiting"] = round((_waited() - waited) / seconds, 3)
     put(folder / "report.json", report)
     return 0
+
+
+def _tell(folder: Path, progress: dict[str, Any]) -> None:
+    with suppress(OSError):  # the next one will come
+        put(folder / "progress.json", progress)
 
 
 def _make_room(files: int) -> None:

@@ -89,7 +89,6 @@ class Generator:
                 self._send(due, next(self._mix), now)
             except Exhausted as error:
                 self.tally.obstacles[str(error)] += 1
-                self.tally.unsent += 1
             now = clock() - begin
 
     def _send(self, due: float, shot: int, now: float) -> None:
@@ -212,7 +211,8 @@ class Generator:
             self.tally.service.add(self.plan.timeout)
             self._drop(connection)
         while self._due < now - self.plan.timeout:
-            self.tally.unsent += 1
+            self.tally.delay.add(now - self._due)
+            self.tally.lag.add(0.0 if self._starved else now - max(self._due, self._fed))
             self._due = next(self._moments, inf)
 
     def _hopeless(self) -> bool:

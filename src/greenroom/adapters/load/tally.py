@@ -17,13 +17,14 @@ _KINDS = 30
 
 class Tally:
     """`latency`: from the planned moment to the end of the answer. `service`: what of it was certainly the service's.
-    `delay`: from the planned moment to the sending. `lag`: what of that was not for want of a free connection.
+    `delay`: from the planned moment to the sending, or to the giving up. `lag`: what of that was not for want of a free
+    connection.
     """
 
     def __init__(self, good: tuple[tuple[int, int], ...]) -> None:
         self.latency, self.service = Histogram(), Histogram()
         self.delay, self.lag = Histogram(), Histogram()
-        self.sent = self.answered = self.lost = self.failed = self.reopened = self.unsent = 0
+        self.sent = self.answered = self.lost = self.failed = self.reopened = 0
         self.statuses: Counter[int] = Counter()
         self.errors: Counter[str] = Counter()
         self.obstacles: Counter[str] = Counter()
