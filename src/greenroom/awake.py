@@ -26,7 +26,7 @@ from greenroom.engine.fanout import Threads
 from greenroom.engine.followers import Outbox
 from greenroom.engine.lease import Heartbeat, Keeper
 from greenroom.engine.reconciler import Reconciler
-from greenroom.enquiry import Desk
+from greenroom.enquiry import IN_TROUBLE, Desk
 from greenroom.errors import GreenroomError, JournalError
 from greenroom.ports import ActionKey, Tidy
 from greenroom.wiring import Installed
@@ -116,13 +116,16 @@ class Awake:
         seen = self._route_now(service, seen, problems)
         journal = self._journal(problems)
         lock = self._lock(service)
+        doing = self.reconciler.decision.why if self.reconciler.decision else "starting"
+        if journal == "ok" and (trouble := self.reconciler.trouble):
+            doing = f"{IN_TROUBLE}{trouble}"
+            problems.append(f"the engine is {doing}; {self.installed.state / 'logs' / 'engine.log'} says more")
         document = status_document(self.installed.name, service, seen, now, lock=lock, problems=problems)
-        decision = self.reconciler.decision
         return {
             "status": document,
             "journal": journal,
             "rates": rates(seen.history) if seen else None,
-            "engine": {"pid": os.getpid(), "doing": decision.why if decision else "starting"},
+            "engine": {"pid": os.getpid(), "doing": doing},
         }
 
     def _journal(self, problems: list[str]) -> str:

@@ -19,6 +19,9 @@ from greenroom import sockets
 NAME = "engine.sock"
 """The socket's name in the state folder."""
 
+IN_TROUBLE = "in trouble: "
+"""So begins what an engine does that can decide nothing."""
+
 
 def ask(state: Path, question: str = "status", timeout: float = 1.0) -> dict[str, Any] | None:
     """The engine's answer; None if no engine answers in time. Questions: `status`, `poke` (look at the journal now)."""

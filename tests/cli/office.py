@@ -54,6 +54,7 @@ class Office:
         self.preflight: list[str] = []
         self.risks: list[str] = []
         self.allow: list[Allow] = []
+        self.doing = "working"
         self.document: dict[str, Any] = {"service": "shop"}
         self.objects = ""
         self.meanwhile: Callable[[], None] = lambda: None
@@ -117,7 +118,7 @@ class Office:
 
     def _begin(self, verb: str, version: str, why: str, plan: Plan, **more: Any) -> Accepted:
         (self.state / "journal.db").touch()
-        details = {"version": version, "plan": plan.document(), "definition": {}, **more}
+        details = {"version": version, "plan": plan.document(), "definition": dict(self.document), **more}
         return self.control.ask(Command(verb, self.by(), why, details))
 
     def request(self, verb: str, why: str = "", **details: Any) -> Accepted:
@@ -154,7 +155,7 @@ class Office:
             return None
         service = self.control.state()
         document = status_document(self.name, service, self.seen()[0], self.clock.now(), lock=None, problems=[])
-        return {"status": document, "rates": None, "engine": {"pid": 7, "doing": "working"}}
+        return {"status": document, "rates": None, "engine": {"pid": 7, "doing": self.doing}}
 
     def now(self) -> float:
         return self.clock.now()

@@ -438,3 +438,22 @@ def test_output_that_is_in_no_file_is_asked_for(office: Office) -> None:
     assert following.fresh() == [("web-1", "two")]
     written.append(Line("web-2", "three", 103.0))
     assert following.fresh() == [("web-2", "three")]
+
+
+def test_the_same_version_again_says_that_a_changed_file_waits_for_another(office: Office) -> None:
+    live(office)
+    active = office.control.state().active
+    assert active is not None
+    assert "was changed since" not in office.type("deploy", active.version).out
+    office.document = {**office.document, "bake": "1h"}
+    done = office.type("deploy", active.version)
+    assert done.code == 0
+    assert "greenroom.yaml was changed since r-0001: that takes effect with another version" in done.out
+
+
+def test_an_engine_that_can_decide_nothing_is_no_silence(office: Office) -> None:
+    office.doing = "in trouble: ZeroDivisionError: a bug"
+    done = office.type("deploy", "1")
+    assert done.code == 0
+    assert done.out.count("the engine is in trouble: ZeroDivisionError: a bug; ") == 1
+    assert "engine.log says more" in done.out

@@ -297,6 +297,7 @@ def test_an_error_that_nobody_foresaw_does_nothing_and_is_waited_out() -> None:
         stage.clock.sleep(turns[-1])
     assert len(stage.journal.read()) == before
     assert min(turns[5:]) >= 5.0
+    assert stage.engine.trouble == "ZeroDivisionError: a bug"
     broken[0] = False
     assert stage.until_ended().phase is Phase.SUCCEEDED
 

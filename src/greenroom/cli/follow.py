@@ -17,6 +17,7 @@ from greenroom.domain.phases import ENDS, Phase, Status
 from greenroom.domain.records import Entry, Moved, Requested
 from greenroom.domain.release import Release, Service
 from greenroom.domain.status import status_of
+from greenroom.enquiry import IN_TROUBLE
 from greenroom.errors import GreenroomError, Unobservable
 
 LOOK_EVERY = 0.05
@@ -80,6 +81,7 @@ class Follower:
         self._after = after
         self._stages: dict[Phase, float] = {}
         self._told: dict[str, Any] | None = None
+        self._complaint = ""
         self._asked = self._heard = self._tried = tools.clock.now()
 
     def run(self) -> Ending:
@@ -134,6 +136,7 @@ class Follower:
         self._told = self.tools.enquire(self.installed.state)
         if self._told is not None:
             self._heard = self._tried = now
+            self._complain(str((self._told.get("engine") or {}).get("doing") or ""))
         elif now - self._heard > GIVE_UP_AFTER:
             log = self.installed.state / "logs" / "engine.log"
             text = f"the resident engine has not answered for {GIVE_UP_AFTER:.0f} s; {self.id} waits for it"
@@ -141,6 +144,12 @@ class Follower:
         elif now - self._tried > ASLEEP_AFTER:
             self._wake(again=self._tried > self._heard)
             self._tried = now
+
+    def _complain(self, doing: str) -> None:
+        """Said once: nothing goes on until it is gone, and nobody else says so."""
+        if doing.startswith(IN_TROUBLE) and doing != self._complaint:
+            self.screen.say(f"the engine is {doing}; {self.installed.state / 'logs' / 'engine.log'} says more")
+            self._complaint = doing
 
     def _wake(self, *, again: bool) -> None:
         if not again:

@@ -27,8 +27,8 @@ def reconcile(context: Context, why: str, *, accept: bool) -> int:
     return until_up(context, installed)
 
 
-def until_up(context: Context, installed: Installation, text: str = "") -> int:
-    """Until the router serves what the journal says is live. `text`: what to say then."""
+def until_up(context: Context, installed: Installation, text: str = "", hint: str = "") -> int:
+    """Until the router serves what the journal says is live. `text`, `hint`: what to say then."""
 
     def up(status: dict[str, Any]) -> bool:
         return status["route"] == "in_sync" and not status["drift"] and not status["down"] and _serves(status)
@@ -42,7 +42,7 @@ def until_up(context: Context, installed: Installation, text: str = "") -> int:
         f"{active['version']} is live on {active['colour']}, in sync." if active else "The route is in sync."
     )
     running = release is not None and release["ended"] is None
-    hint = f"{release['id']} goes on: `greenroom status` tells how" if running else ""
+    hint = f"{release['id']} goes on: `greenroom status` tells how" if running else hint
     return context.result(0, text, hint=hint)
 
 

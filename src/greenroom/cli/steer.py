@@ -43,8 +43,18 @@ def deploy(context: Context, version: str, why: str, *, keep: bool, overrides: S
         raise UsageError("\n".join(problems), hint="nothing was touched")
     accepted = installed.deploy(version, why, keep=keep, overrides=overrides)
     if not accepted.release:
-        return until_up(context, installed, f"{accepted.text}; the route agrees.")
+        return until_up(context, installed, f"{accepted.text}; the route agrees.", _unreleased(installed))
     return _follow(context, installed, accepted, "deploy", detach=detach)
+
+
+def _unreleased(installed: Installation) -> str:
+    """The same version once more brings no changed file to life."""
+    service, loaded = installed.control.state(), installed.loaded
+    active = service.active
+    live = [r for r in (service.release, *service.past) if r is not None and active and r.id == active.release]
+    if not live or loaded is None or "adopt" in live[0].definition or live[0].definition == loaded.document:
+        return ""
+    return f"{installed.file.name} was changed since {live[0].id}: that takes effect with another version"
 
 
 def _may_be_overridden(installed: Installation, overrides: Sequence[str], why: str) -> None:

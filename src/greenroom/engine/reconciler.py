@@ -140,6 +140,11 @@ class Reconciler:
             case _:
                 assert_never(decision)
 
+    @property
+    def trouble(self) -> str:
+        """Why the last turn came to nothing; "" if it did not."""
+        return self._complaint
+
     def poked(self) -> bool:
         """Is there something in the journal that the last turn did not see?"""
         try:
