@@ -22,9 +22,11 @@ from greenroom.adapters.routers.envoy import EnvoyRouter
 from greenroom.domain.model import Backend, Colour, Routing, RoutingSpec, Split
 from greenroom.ports import ActionKey, Place
 from greenroom.testing import traffic
+from greenroom.testing.contracts.router import Failing, Reply
 from greenroom.testing.contracts.router import Server as Served
 from greenroom.testing.processes import LocalSupervisor, free_ports
 from greenroom.testing.servers import Server
+from tests.rigs.failing import failing
 
 PATIENCE = 60.0
 NOTHING = Backend()
@@ -81,6 +83,12 @@ class Stage:
     def backend(self, colour: Colour) -> Backend:
         return self.server(colour).backend
 
+    def failing(self, colour: Colour) -> Failing:
+        return self._servers.enter_context(failing(colour))
+
+    def sticky(self) -> EnvoyRouter:
+        return self.router(sticky=True)
+
     def demanding(self) -> EnvoyRouter:
         stranger = socket.create_server(("127.0.0.1", 0))
         self.strangers.append(stranger)
@@ -114,6 +122,9 @@ class Stage:
     def ask(self, test: bool = False) -> Served | None:
         url, headers = self.router().reach(test)
         return self._served(traffic.ask(url, headers=headers))
+
+    def send(self, method: str = "GET", headers: Mapping[str, str] | None = None) -> Reply:
+        return reply(traffic.ask(self.url, method=method, headers=headers))
 
     def shares(self, requests: int) -> Mapping[Colour, int]:
         connection = traffic.connect(self.url)
@@ -180,6 +191,11 @@ class Held:
 
     def close(self) -> None:
         self._socket.close()
+
+
+def reply(answer: traffic.Answer) -> Reply:
+    by = answer.headers.get("x-served-by")
+    return Reply(answer.status, Colour(by) if by else None, answer.headers.get("set-cookie", "").partition(";")[0])
 
 
 def refused(url: str) -> bool:

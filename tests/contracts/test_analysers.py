@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.domain.model import Backend, Colour
+from greenroom.domain.model import Backend, Colour, Mirror
 from greenroom.ports import Analyser
 from greenroom.testing import traffic
 from greenroom.testing.contracts.analyser import AnalyserContract
@@ -34,6 +34,15 @@ class EnvoyBench:
         nobody = Backend(tuple(type(e)(e.host, free_ports(1)[0]) for e in self._blue.endpoints))
         self._stage.route(nobody, self._green, test=Colour.GREEN)
         assert traffic.ask(self._stage.url).status == 503
+        self._stage.route(self._blue, self._green, test=Colour.GREEN)
+
+    def copy(self) -> None:
+        self._stage.route(self._blue, self._green, test=Colour.GREEN, mirror=Mirror(Colour.GREEN, 100))
+
+    def shielded(self, requests: int) -> None:
+        self._stage.route(self._stage.failing(Colour.BLUE).backend, self._green, shield=Colour.BLUE)
+        for _ in range(requests):
+            assert traffic.ask(self._stage.url).text.startswith("green")
         self._stage.route(self._blue, self._green, test=Colour.GREEN)
 
     def restart(self) -> None:

@@ -91,8 +91,10 @@ def _copies() -> Json:
 
 
 def _shield(colour: Colour) -> Json:
-    """The colour first, the other one when none of its replicas is left, or for what is asked again."""
-    names = [cluster_name(colour, FRONT), cluster_name(colour.other)]
+    """The colour first, the other one when none of its replicas is left, or for what is asked again. Last, the other one
+    unproven: replicas that have just been listed count as dead until they have been asked.
+    """
+    names = [cluster_name(colour, FRONT), cluster_name(colour.other), cluster_name(colour.other, FRONT)]
     return {
         "name": cluster_name(colour, SHIELD),
         "cluster_type": typed("envoy.clusters.aggregate", "clusters.aggregate.v3.ClusterConfig", clusters=names),

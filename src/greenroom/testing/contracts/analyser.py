@@ -40,6 +40,14 @@ class AnalyserBench(Protocol):
     def pause(self) -> None:
         """Let a little time pass."""
 
+    # The rest is asked for only where the analyser has the capability.
+
+    def copy(self) -> None:
+        """From now on all requests of users are copied to green. MIRROR."""
+
+    def shielded(self, requests: int) -> None:
+        """So many requests of users fail on blue and are answered by green; blue is as it was when it returns. SHIELD."""
+
 
 class AnalyserContract:
     """A subclass gives a fixture `bench` that returns an `AnalyserBench`, fresh for each test."""
@@ -89,6 +97,30 @@ class AnalyserContract:
         assert list(counts) == sorted(counts)
         assert max(count for bound, count in latency if bound <= 300) == 3
         assert next(count for bound, count in latency if bound >= 30_000) == 4
+
+    def test_copies_are_counted_apart(self, bench: AnalyserBench) -> None:
+        if Capability.MIRROR not in bench.analyser().capabilities:
+            return
+        bench.request()
+        bench.copy()
+        for status in (200, 200, 404, 503):
+            bench.request(status)
+        bench.request(test=True)
+        seen = measured(bench, lambda seen: counted(seen.mirrored) == 4 and counted(seen.blue) == 5)
+        assert (seen.mirrored.requests, seen.mirrored.errors) == (4, 1)
+        assert dict(seen.mirrored.statuses) == {"200": 2, "404": 1, "503": 1}
+        assert (seen.blue.requests, seen.green.requests) == (5, 0)
+
+    def test_what_the_other_colour_had_to_answer_counts_against_this_one(self, bench: AnalyserBench) -> None:
+        if Capability.SHIELD not in bench.analyser().capabilities:
+            return
+        bench.request()
+        bench.shielded(20)
+        bench.request()
+        seen = measured(bench, lambda seen: seen.blue.requests >= 22 and counted(seen.blue) >= 2)
+        assert (seen.blue.requests, seen.blue.errors, seen.blue.shielded) == (22, 20, 20)
+        assert (dict(seen.blue.statuses), counted(seen.blue)) == ({"200": 2}, 2)
+        assert (seen.green.requests, seen.green.errors) == (0, 0)
 
     def test_no_data_is_no_measurement(self, bench: AnalyserBench) -> None:
         bench.stop()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import pytest
 
-from greenroom.domain.model import Backend, Colour, Routing, RoutingSpec, Split
+from greenroom.domain.model import Backend, Colour, First, Mirror, Routing, RoutingSpec, Split
 from greenroom.errors import Permanent, PortError
-from greenroom.ports import ActionKey, Router
+from greenroom.ports import ActionKey, Capability, Router
 
 PATIENCE = 60.0
 """Seconds within which a router on the bench follows, on a busy machine."""
@@ -26,6 +27,23 @@ class Server:
 
     colour: Colour
     version: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a user got: `by`: from whom, None if from neither colour. `cookie`: the one that it sets, as it is sent back."""
+
+    status: int
+    by: Colour | None = None
+    cookie: str = ""
+
+
+@dataclass
+class Failing:
+    """Something that answers everything with 500. `received`: how often, by method."""
+
+    backend: Backend
+    received: Counter[str]
 
 
 class Load(Protocol):
@@ -82,6 +100,17 @@ class RouterBench(Protocol):
 
     def kill(self) -> None:
         """Kill the data plane; what keeps it running starts it again."""
+
+    # The rest is asked for only where the router has the capability.
+
+    def send(self, method: str = "GET", headers: Mapping[str, str] | None = None) -> Reply:
+        """One request of a user. FIRST, SHIELD, MIRROR, STICKY."""
+
+    def failing(self, colour: Colour) -> Failing:
+        """SHIELD, MIRROR."""
+
+    def sticky(self) -> Router | None:
+        """A router that keeps users on their colour; None if this one cannot be made so any more. STICKY."""
 
 
 class RouterContract:
@@ -279,6 +308,123 @@ class RouterContract:
         bench.router().apply(spec, key())
         settle(bench)
         assert bench.ask() == Server(BLUE, spec.blue.version)
+
+    # what some can: by capability
+
+    def test_who_has_the_header_goes_first(self, bench: RouterBench) -> None:
+        router = bench.router()
+        if Capability.FIRST not in router.capabilities:
+            return
+        spec = both(bench, Split.all_to(BLUE))
+        router.apply(replace(spec, first=First("x-staff", "yes", GREEN)), key())
+        assert settle(bench).told == replace(spec, first=First("x-staff", "yes", GREEN))
+        for _ in range(5):
+            assert bench.send(headers={"X-Staff": "yes"}).by is GREEN
+            assert [bench.send(headers={"x-staff": no}).by for no in ("no", "yess", "")] == [BLUE] * 3
+            assert bench.send().by is BLUE
+        router.apply(replace(spec, split=Split.all_to(GREEN), first=First("x-staff", "", BLUE)), key())
+        settle(bench)
+        assert [bench.send(headers={"x-staff": one}).by for one in ("yes", "no")] == [BLUE] * 2
+        assert bench.send().by is GREEN
+        router.apply(spec, key())
+        settle(bench)
+        assert bench.send(headers={"x-staff": "yes"}).by is BLUE
+
+    def test_who_goes_first_is_no_way_round_the_test_route(self, bench: RouterBench) -> None:
+        router = bench.router()
+        if Capability.FIRST not in router.capabilities:
+            return
+        spec = both(bench, Split.all_to(BLUE), test=GREEN)
+        router.apply(replace(spec, first=First("x-staff", "", BLUE)), key())
+        settle(bench)
+        _, to_test = router.reach(test=True)
+        assert bench.send(headers={**to_test, "x-staff": "yes"}).by is GREEN
+
+    def test_users_get_the_other_colours_answer_for_what_may_be_asked_twice(self, bench: RouterBench) -> None:
+        router = bench.router()
+        if Capability.SHIELD not in router.capabilities:
+            return
+        bad = bench.failing(GREEN)
+        spec = RoutingSpec(Split.all_to(GREEN), bench.backend(BLUE), bad.backend)
+        router.apply(spec, key())
+        settle(bench)
+        assert bench.send().status == 500
+        router.apply(replace(spec, shield=GREEN), key())
+        assert settle(bench).told == replace(spec, shield=GREEN)
+        for method in ("GET", "HEAD", "OPTIONS") * 20:
+            assert bench.send(method) == Reply(200, BLUE)
+        asked = bad.received["POST"]
+        for _ in range(3):
+            assert bench.send("POST").status == 500
+        assert bad.received["POST"] == asked + 3
+        assert bench.send("POST", {"idempotency-key": "7"}) == Reply(200, BLUE)
+
+    def test_the_shield_is_for_its_own_share_only(self, bench: RouterBench) -> None:
+        router = bench.router()
+        if Capability.SHIELD not in router.capabilities:
+            return
+        old, new = bench.failing(BLUE), bench.failing(GREEN)
+        router.apply(RoutingSpec(Split(80, 20), old.backend, bench.backend(GREEN), shield=GREEN), key())
+        settle(bench)
+        answers = [bench.send().status for _ in range(300)]
+        # What fails on the colour without a shield is asked once, and is its user's answer.
+        assert answers.count(500) == old.received["GET"]
+        assert 180 <= answers.count(500) <= 290
+        router.apply(RoutingSpec(Split(80, 20), bench.backend(BLUE), new.backend, shield=GREEN), key())
+        settle(bench)
+        assert {bench.send() for _ in range(300)} == {Reply(200, BLUE)}
+        assert new.received["GET"] > 0
+
+    def test_copies_of_safe_requests_reach_the_other_colour_and_nobody_waits(self, bench: RouterBench) -> None:
+        router = bench.router()
+        if Capability.MIRROR not in router.capabilities:
+            return
+        other = bench.failing(GREEN)
+        spec = RoutingSpec(Split.all_to(BLUE), bench.backend(BLUE), other.backend)
+        router.apply(replace(spec, mirror=Mirror(GREEN, 100)), key())
+        assert settle(bench).told == replace(spec, mirror=Mirror(GREEN, 100))
+        for method in ("GET", "HEAD", "POST") * 5:
+            assert bench.send(method) == Reply(200, BLUE)
+        until(bench, lambda _: (other.received["GET"], other.received["HEAD"]) == (5, 5))
+        assert other.received["POST"] == 0
+        router.apply(replace(spec, mirror=Mirror(GREEN, 30)), key())
+        settle(bench)
+        for _ in range(200):
+            bench.send()
+        router.apply(spec, key())
+        settle(bench)
+        for _ in range(20):
+            bench.send()
+        until(bench, lambda _: other.received["GET"] > 5)
+        assert abs(other.received["GET"] - 5 - 60) <= 45
+
+    def test_ft_56_a_share_is_of_users_who_stay_where_they_are(self, bench: RouterBench) -> None:
+        if Capability.STICKY not in bench.router().capabilities:
+            return
+        router = bench.sticky()
+        if router is None:
+            return
+        spec = both(bench, Split(90, 10))
+        router.apply(spec, key())
+        settle(bench, router=router)
+        first = [bench.send() for _ in range(250)]
+        users = [answer.cookie for answer in first]
+        assert all(users)
+        before = {answer.cookie: answer.by for answer in first}
+        for share in (10, 40, 80):
+            router.apply(moved(spec, Split(100 - share, share)), key())
+            settle(bench, router=router)
+            now = {user: bench.send(headers={"cookie": f"a=1; {user}; z=2"}) for user in users}
+            assert not any(answer.cookie for answer in now.values())
+            assert not [user for user in users if before[user] is GREEN and now[user].by is BLUE]
+            on_green = sum(answer.by is GREEN for answer in now.values())
+            deviation = (len(now) * share / 100 * (1 - share / 100)) ** 0.5
+            assert abs(on_green - len(now) * share / 100) <= 6 * deviation
+            before = {user: answer.by for user, answer in now.items()}
+        # A way back takes everybody, and at once.
+        router.apply(moved(spec, Split.all_to(BLUE)), key())
+        settle(bench, router=router)
+        assert {bench.send(headers={"cookie": user}).by for user in users} == {BLUE}
 
     def test_it_says_where_it_is_reached(self, bench: RouterBench) -> None:
         router = bench.router()
