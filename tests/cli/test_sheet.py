@@ -122,7 +122,17 @@ def test_a_warm_version_and_one_that_ails() -> None:
         "      web-1 is unhealthy: GET / answers 500\n"
     ) in text
     assert "  release   r-0002 (2): succeeded, 10:00 (2 h ago)\n            nothing was wrong\n" in text
+    assert text.endswith("  way back  1 on blue cannot serve now; `greenroom rollback` starts it first")
+    able = replace(SEEN, blue=environment(Colour.BLUE, "1", Role.IDLE, Health.HEALTHY))
+    text = shown(status(service, able))
     assert text.endswith("  way back  `greenroom rollback` returns to 1 on blue, until tomorrow 01:53")
+
+
+def test_a_failed_candidate_that_is_kept_is_named_with_its_time() -> None:
+    plan = replace(BAKING.plan, keep_failed=600.0)
+    ended = replace(BAKING, phase=Phase.ROLLED_BACK, since=NOON - 60, ended=NOON - 60, failure="too slow", plan=plan)
+    text = shown(status(replace(SERVICE, release=ended), SEEN))
+    assert "  kept      2 stays on green until 12:09, without traffic, to look at:\n" in text
 
 
 def test_each_trouble_is_said_and_has_its_exit_code() -> None:

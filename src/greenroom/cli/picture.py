@@ -7,10 +7,11 @@ from typing import Any
 from greenroom.cli.follow import Picture
 from greenroom.cli.text import Ink, clock, cut, rate_line, span
 from greenroom.domain.phases import ENDS, Phase, Status
+from greenroom.domain.plan import When
 from greenroom.domain.release import Release
 from greenroom.domain.status import release_document
 
-FORWARD = (Phase.BUILD, Phase.START, Phase.CHECKS, Phase.SHIFT, Phase.BAKE)
+FORWARD = (Phase.GATES, Phase.BUILD, Phase.START, Phase.CHECKS, Phase.APPROVE, Phase.SHIFT, Phase.BAKE)
 BACKWARD = {Phase.ABORTING, Phase.ABORTED, Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.FAILED}
 _LABEL = 10
 _BARS = ((100, 60), (70, 30), (0, 20))
@@ -54,7 +55,9 @@ def _headline(picture: Picture, width: int, ink: Ink) -> str:
 def _shown(picture: Picture) -> list[Phase]:
     """The way forward; once it goes back, the way there and the way back."""
     if picture.release.phase not in BACKWARD:
-        return list(FORWARD)
+        gates = picture.release.plan.gates_of
+        left_out = {p for p, when in ((Phase.GATES, When.SOURCE), (Phase.APPROVE, When.APPROVE)) if not gates(when)}
+        return [phase for phase in FORWARD if phase not in left_out]
     return [phase for phase in picture.stages if phase not in ENDS]
 
 

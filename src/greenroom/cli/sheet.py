@@ -159,14 +159,24 @@ def _labelled(status: Doc) -> list[tuple[str, str, str]]:
             facts.append(("engine", doing, ""))
     if warm := status.get("warm"):
         until = f"until {clock(warm['until'], status['now'])}"
-        facts.append(
-            ("way back", f"`greenroom rollback` returns to {warm['version']} on {warm['colour']}, {until}", "")
-        )
+        text, style = f"`greenroom rollback` returns to {warm['version']} on {warm['colour']}, {until}", ""
+        if warm.get("able") is False:
+            text = f"{warm['version']} on {warm['colour']} cannot serve now; `greenroom rollback` starts it first"
+            style = "red"
+        facts.append(("way back", text, style))
+    if kept := status.get("kept"):
+        facts.append(("kept", _kept(kept, float(status["now"])), ""))
     if engine := _engine(status):
         facts.append(engine)
     if way := _way_on(status):
         facts.append(("next", way, ""))
     return facts
+
+
+def _kept(kept: Doc, now: float) -> str:
+    until = f"until {clock(kept['until'], now)}" if kept.get("until") is not None else "until `greenroom retire`"
+    look = f"`greenroom logs`, `greenroom show {kept['release']}`"
+    return f"{kept['version']} stays on {kept['colour']} {until}, without traffic, to look at: {look}"
 
 
 def _route(status: Doc) -> tuple[str, str]:

@@ -8,8 +8,9 @@ from typing import Any
 from greenroom.domain.model import Colour, EnvironmentStatus, Health, Verdict
 from greenroom.domain.observation import Seen
 from greenroom.domain.phases import Phase, Status
-from greenroom.domain.release import Deployed, Judgement, Release, Service
+from greenroom.domain.release import Deployed, Judgement, Release, Service, Warm
 from greenroom.domain.routes import Scene, drift, expected
+from greenroom.domain.upkeep import kept, kept_until
 
 STUCK_AFTER = 60.0
 """Seconds of not seeing what must be seen, or of a way back that does not end, after which a release is stuck."""
@@ -192,6 +193,21 @@ def _members(status: EnvironmentStatus | None) -> list[dict[str, Any]]:
     ]
 
 
+def _able(warm: Warm, seen: Seen | None) -> bool | None:
+    """Whether the warm version could take the traffic now; None where that cannot be seen."""
+    status = seen.environment(warm.deployed.colour) if seen else None
+    return None if status is None else status.ready and status.release == warm.deployed.release
+
+
+def _kept(service: Service, now: float) -> dict[str, Any] | None:
+    """The candidate that failed and stays to be looked at. `until` None: until `retire`."""
+    release = service.release
+    if release is None or not kept(service, now):
+        return None
+    until = kept_until(service)
+    return {"release": release.id, "version": release.version, "colour": str(release.colour), "until": until}
+
+
 def environment_document(service: Service, seen: Seen | None, colour: Colour, now: float) -> dict[str, Any]:
     status = seen.environment(colour) if seen else None
     return {
@@ -224,7 +240,8 @@ def status_document(
         "route": route_of(service, seen, now),
         "drift": service.drift,
         "release": release_document(service, release, now) if release else None,
-        "warm": {**_deployed(warm.deployed), "until": warm.until} if warm else None,
+        "warm": {**_deployed(warm.deployed), "until": warm.until, "able": _able(warm, seen)} if warm else None,
+        "kept": _kept(service, now),
         "lock": dict(lock) if lock else None,
         "down": service.down,
         "now": now,
