@@ -19,7 +19,7 @@ BEFORE = (Stage.GATE, Stage.CHECK)
 def table() -> str:
     lines = ["| asked | policy | " + " | ".join(Answer) + " |", "|---" * (2 + len(Answer)) + "|"]
     for (stage, policy), row in TABLE.items():
-        shown = [_shown(stage, row[answer]) for answer in Answer]
+        shown = [_shown(stage, row[answer]) if answer in row else "" for answer in Answer]
         lines.append(f"| {stage} | {f'`{policy}`' if policy else ''} | " + " | ".join(shown) + " |")
     return "\n".join(lines)
 

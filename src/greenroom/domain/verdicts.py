@@ -43,15 +43,15 @@ class Action(StrEnum):
 _G, _W, _T, _B = Action.GO, Action.WAIT, Action.TELL, Action.BACK
 
 TABLE: Mapping[tuple[Stage, str], Mapping[Answer, Action]] = {
-    (stage, policy): dict(zip(Answer, actions, strict=True))
+    (stage, policy): dict(zip(Answer, actions, strict=False))
     for stage, policy, actions in (
         #                                          pass fail wait unknown no data
-        (Stage.GATE, "on_failure: stop", (_G, _B, _W, _B, _B)),
-        (Stage.GATE, "on_failure: notify", (_G, _T, _W, _T, _T)),
-        (Stage.CHECK, "", (_G, _B, _W, _B, _B)),
-        (Stage.GATE_UNDER_TRAFFIC, "on_failure: stop", (_G, _B, _W, _T, _T)),
-        (Stage.GATE_UNDER_TRAFFIC, "on_failure: notify", (_G, _T, _W, _T, _T)),
-        (Stage.WATCH, "", (_G, _B, _G, _G, _G)),
+        (Stage.GATE, "on_failure: stop", (_G, _B, _W, _B)),
+        (Stage.GATE, "on_failure: notify", (_G, _T, _W, _T)),
+        (Stage.CHECK, "", (_G, _B, _W, _B)),
+        (Stage.GATE_UNDER_TRAFFIC, "on_failure: stop", (_G, _B, _W, _T)),
+        (Stage.GATE_UNDER_TRAFFIC, "on_failure: notify", (_G, _T, _W, _T)),
+        (Stage.WATCH, "", (_G, _B, _G, _G)),
         (Stage.LOOK, "no_data: ignore", (_G, _B, _G, _G, _G)),
         (Stage.LOOK, "no_data: wait", (_G, _B, _G, _G, _G)),
         (Stage.LOOK, "no_data: fail", (_G, _B, _G, _G, _G)),
@@ -60,7 +60,8 @@ TABLE: Mapping[tuple[Stage, str], Mapping[Answer, Action]] = {
         (Stage.END, "no_data: fail", (_G, _B, _W, _W, _B)),
     )
 }
-"""By stage and policy. Of a watch, two failures in a row are one here. Of the analysis, `wait` is: nothing wrong yet."""
+"""By stage and policy. Of a watch, two failures in a row are one here. Of the analysis, `wait` is: nothing wrong yet. Only
+a source has no data: a gate, a check or a watch that cannot look says unknown."""
 
 
 def gate(verdict: Verdict, *, exposed: bool, notify_only: bool) -> Action:
