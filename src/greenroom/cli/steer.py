@@ -11,6 +11,7 @@ from greenroom.cli.screens import screen_for
 from greenroom.cli.stand import until_up
 from greenroom.cli.summary import last_words
 from greenroom.cli.text import plain
+from greenroom.domain.excerpt import condensed, kinds
 from greenroom.domain.phases import Status
 from greenroom.domain.status import release_document
 from greenroom.errors import Refused, UsageError
@@ -182,11 +183,11 @@ def _output(installed: Installation, release: Release) -> list[str]:
     from greenroom.cli.outputs import outputs
 
     lines: list[str] = []
-    known = [[line.strip() for line in release.failure.splitlines()[1:]]]
+    known = [kinds(release.failure.splitlines()[1:])]
     for output in outputs(installed, str(release.colour)):
-        written = output.tail(TAIL) if output.changed(release.begun - 1) else []
-        bare = [line.strip() for line in written]
-        if not written or any(set(bare) <= set(other) for other in known):
+        written = condensed(output.tail(3 * TAIL) if output.changed(release.begun - 1) else [])[-TAIL:]
+        bare = kinds(written)
+        if not written or any(bare <= other for other in known):
             continue
         known.append(bare)
         lines += ["", f"The last lines of {output.name} on {release.colour} ({output.where}):"]

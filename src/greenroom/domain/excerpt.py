@@ -8,7 +8,8 @@ from collections.abc import Sequence
 LONGEST = 12
 """Lines of the longest block whose repetition is looked for: a stack trace of an endless restart."""
 
-_DIGITS = re.compile(r"[0-9]+")
+_DIGITS = re.compile(r"(?<![0-9])(?!(?<![\w.:/-])[1-5][0-9]{2}(?![\w.:/-]))[0-9]+")
+"""Numbers, but for what may be the status of an answer: 200 and 500 are not alike."""
 
 
 def condensed(lines: Sequence[str]) -> list[str]:
@@ -25,12 +26,21 @@ def condensed(lines: Sequence[str]) -> list[str]:
             shown.insert(0, lines[end - 1])
             end -= 1
             continue
-        shown[:0] = [*lines[end - size : end], f"(the same {times} times)"]
+        shown[:0] = [*lines[end - size : end], _often(times)]
         end -= size * times
         cut = min(end, size - 1)  # the rest of one more, whose beginning is not here
         if cut == end and alike[:end] == alike[end + size - cut : end + size]:
             end = 0
     return shown
+
+
+def kinds(lines: Sequence[str]) -> frozenset[str]:
+    """What stands in them, whatever the numbers are: two ends of one output are alike however far they reach back."""
+    return frozenset(_DIGITS.sub("0", line.strip()) for line in lines) - {_DIGITS.sub("0", _often(0))}
+
+
+def _often(times: int) -> str:
+    return f"(the same {times} times)"
 
 
 def _repeated(alike: Sequence[str]) -> tuple[int, int]:
