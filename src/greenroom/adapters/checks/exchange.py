@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
+PATH = "/%:@!$&'()*+,;=~-._"
+QUERY = PATH + "?"
+"""Characters that are sent as they are, in a path and after it."""
 LIMIT = 1_000_000
 """Bytes of a body that are read."""
 
@@ -214,7 +217,7 @@ def _talk(asking: Asking, sock: socket.socket, parts: SplitResult, host: str, po
     connection.sock = sock
     if parts.scheme == "https":
         connection.default_port = 443  # else `Host:` would carry the port
-    target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._") + (f"?{_query(parts.query)}" if parts.query else "")
+    target = quote(parts.path or "/", safe=PATH) + (f"?{_query(parts.query)}" if parts.query else "")
     headers = {name: value.encode() for name, value in asking.headers.items()}
     given = {name.lower() for name in headers}
     for name, value in (("user-agent", b"greenroom"), ("accept", b"*/*"), ("connection", b"close")):
@@ -247,4 +250,4 @@ def _body(answer: http.client.HTTPResponse) -> bytes:
 
 
 def _query(query: str) -> str:
-    return quote(query, safe="/%:@!$&'()*+,;=~-._?")
+    return quote(query, safe=QUERY)

@@ -111,7 +111,7 @@ class _Reading:
                 flow = FlowSettings.model_validate(entry)
                 return flow if flow.name else flow.model_copy(update={"name": flow.steps[0].title})
             step = StepSettings.model_validate(entry)
-            return FlowSettings(name=step.title, steps=[step])
+            return FlowSettings(name=step.title, steps=[step.model_copy(update={"name": ""})])
         except ValidationError as error:
             for keys, text in _explained(error, entry):
                 self._wrong((index, *keys), text)

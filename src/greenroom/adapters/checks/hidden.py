@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote, quote_plus
 
+from greenroom.adapters.checks.exchange import PATH, QUERY
 from greenroom.domain.opinion import Case, Finding
 from greenroom.errors import PortError
 from greenroom.ports import Place
@@ -70,5 +71,6 @@ def hidden_of(place: Place, case: Case) -> Hidden:
 def _forms(value: str) -> tuple[str, ...]:
     """As it may stand in a text: plain, in an address, in a form, in JSON, in HTML, as `short` shows it."""
     printable = "".join(c if c.isprintable() else " " for c in value)
-    escaped = (quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1], html.escape(value))
+    sent = (quote(value, safe=safe) for safe in ("", PATH, QUERY))
+    escaped = (*sent, quote_plus(value), json.dumps(value)[1:-1], html.escape(value))
     return tuple(dict.fromkeys((value, *escaped, printable)))
