@@ -28,7 +28,8 @@ from greenroom.errors import Permanent, Temporary
 from greenroom.ports import Program, ProgramStatus
 from greenroom.testing import traffic
 from greenroom.testing.processes import free_ports
-from tests.envoy_stage import NOTHING, PATIENCE, Stage, key, refused
+from tests.envoy_stage import Stage, refused
+from tests.rigs.routing import NOTHING, PATIENCE, key
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 
@@ -256,9 +257,12 @@ def test_a_damaged_record_is_unknown_not_wrong(stage: Stage, content: bytes | No
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from greenroom.domain.model import Endpoint
+from greenroom.adapters.envoy.settings import EnvoySettings
+from greenroom.adapters.routers.envoy import EnvoyRouter
+from greenroom.domain.model import Backend, Colour, Endpoint, RoutingSpec, Split
 from greenroom.errors import Temporary
-from tests.envoy_stage import *
+from greenroom.ports import Place
+from tests.rigs.routing import key
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 state, listen, port = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 router = EnvoyRouter(EnvoySettings.model_validate({"listen": listen}), Place("shop", state.parent / "f", state))

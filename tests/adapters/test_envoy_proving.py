@@ -16,7 +16,8 @@ from greenroom.domain.model import Backend, Colour, Endpoint, First, Mirror, Spl
 from greenroom.errors import Permanent
 from greenroom.testing import traffic
 from greenroom.testing.processes import free_ports
-from tests.envoy_stage import NOTHING, PATIENCE, Stage
+from tests.envoy_stage import Stage
+from tests.rigs.routing import NOTHING, PATIENCE
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 

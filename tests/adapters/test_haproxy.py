@@ -20,7 +20,8 @@ from greenroom.errors import Permanent, PortError, Temporary
 from greenroom.ports import Address, Ran
 from greenroom.testing import traffic
 from greenroom.testing.processes import free_ports
-from tests.rigs.haproxy import NOTHING, PATIENCE, Stage, key
+from tests.rigs.haproxy import Stage
+from tests.rigs.routing import NOTHING, PATIENCE, key
 
 pytestmark = pytest.mark.real
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
@@ -436,11 +437,21 @@ def test_replicas_that_somebody_changed_are_noticed_and_put_back(stage: Stage) -
     assert traffic.ask(stage.url).text == "blue 1.0"
 
 
+def stopped(pid: int) -> bool:
+    """All of its threads."""
+    stats = [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
 def test_a_haproxy_that_hangs_is_not_called_running(stage: Stage) -> None:
     stage.route(stage.backend(BLUE))
     router, worker = stage.router(), stage.haproxy.worker()
     os.kill(worker, signal.SIGSTOP)
     try:
+        deadline = time.monotonic() + PATIENCE
+        while not stopped(worker):
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
         seen = router.observe()
         assert not seen.running
         assert seen.told is not None

@@ -14,7 +14,8 @@ from greenroom.errors import PortError
 from greenroom.ports import Host
 from greenroom.testing import traffic
 from tests.rigs import sshd
-from tests.rigs.haproxy import Stage, key
+from tests.rigs.haproxy import Stage
+from tests.rigs.routing import key
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("haproxy-ssh")]
 BLUE, GREEN = Colour.BLUE, Colour.GREEN

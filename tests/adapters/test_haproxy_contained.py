@@ -20,7 +20,7 @@ from greenroom.ports import Place
 from greenroom.testing import traffic
 from greenroom.testing.processes import free_ports
 from greenroom.testing.servers import Server
-from tests.rigs.haproxy import PATIENCE, key
+from tests.rigs.routing import PATIENCE, key
 
 pytestmark = pytest.mark.real
 BLUE, GREEN = Colour.BLUE, Colour.GREEN

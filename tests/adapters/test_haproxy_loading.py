@@ -17,7 +17,8 @@ from greenroom.errors import Permanent, Temporary
 from greenroom.ports import Address, Place
 from greenroom.testing import traffic
 from greenroom.testing.processes import free_ports
-from tests.rigs.haproxy import Stage, key
+from tests.rigs.haproxy import Stage
+from tests.rigs.routing import key
 
 pytestmark = pytest.mark.real
 BLUE, GREEN = Colour.BLUE, Colour.GREEN

@@ -28,7 +28,8 @@ from greenroom.testing import traffic
 from greenroom.testing.contracts.router import Server as Served
 from greenroom.testing.processes import free_ports
 from tests.rigs.certificates import certificate
-from tests.rigs.nginx import NOTHING, PATIENCE, Rig, key
+from tests.rigs.nginx import Rig
+from tests.rigs.routing import NOTHING, PATIENCE, key
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 

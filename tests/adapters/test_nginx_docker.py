@@ -17,7 +17,8 @@ from greenroom.testing import traffic
 from greenroom.testing.servers import Server
 from tests.rigs import docker as engines
 from tests.rigs.images import skeleton
-from tests.rigs.nginx import Rig, key, program
+from tests.rigs.nginx import Rig, program
+from tests.rigs.routing import key
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 IMAGE = "greenroom-test/nginx:1"

@@ -11,9 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,15 +21,10 @@ import pytest
 from greenroom.adapters.analysers.haproxy import HaproxyAnalyser
 from greenroom.adapters.haproxy.settings import HaproxySettings
 from greenroom.adapters.routers.haproxy import HaproxyRouter
-from greenroom.domain.model import Backend, Colour, Routing, RoutingSpec, Split
-from greenroom.ports import ActionKey, Host, Place
-from greenroom.testing import traffic
-from greenroom.testing.contracts.router import Server as Served
+from greenroom.ports import Host, Place
 from greenroom.testing.processes import free_ports
-from greenroom.testing.servers import Server
+from tests.rigs.routing import PATIENCE, Routed
 
-PATIENCE = 60.0
-NOTHING = Backend()
 BASE = """
 global
     maxconn 2000
@@ -51,10 +44,6 @@ listen others
     mode http
     http-request return status 200 content-type text/plain string others
 """
-
-
-def key(epoch: int = 1) -> ActionKey:
-    return ActionKey("r-0001", "shift", 0, "route", "router", 0, epoch)
 
 
 class Haproxy:
@@ -173,7 +162,7 @@ class Relay:
         self._listening.close()
 
 
-class Stage:
+class Stage(Routed):
     """A context manager. `settings`: of the router, beside socket, file, reload and `listen` (one free port).
 
     `frontend`: the people's own, in which `{lines}` are those that Greenroom says; then there is no `listen`.
@@ -182,19 +171,16 @@ class Stage:
     def __init__(self, folder: Path, *, more: str = "", host: Host | None = None, **settings: Any) -> None:
         if shutil.which("haproxy") is None:
             pytest.skip("haproxy is not installed")
+        super().__init__()
         # A Unix socket's path may have 107 bytes, and HAProxy needs some of them for itself.
         self.home = Path(tempfile.mkdtemp(prefix="greenroom-haproxy-"))
-        self.port, self.others = free_ports(2)
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.others = free_ports(1)[0]
         self.haproxy = Haproxy(self.home, self.others, more)
         self.place = Place("shop", folder / "greenroom.yaml", folder / ".greenroom", host=host)
         self.file = self.haproxy.ours / "shop.cfg"
         self.given = settings
         self.settings = self.configured()
         self._relay: Relay | None = None
-        self._strangers: list[socket.socket] = []
-        self._servers = contextlib.ExitStack()
-        self._version = 0
 
     def __enter__(self) -> Stage:
         try:
@@ -208,9 +194,7 @@ class Stage:
         try:
             self.haproxy.end()
         finally:
-            self._servers.close()
-            for stranger in self._strangers:
-                stranger.close()
+            self.close()
             if self._relay:
                 self._relay.close()
             shutil.rmtree(self.home)
@@ -239,63 +223,11 @@ class Stage:
     def analyser(self) -> HaproxyAnalyser:
         return HaproxyAnalyser(self.settings, self.place)
 
-    def server(self, colour: Colour) -> Server:
-        self._version += 1
-        return self._servers.enter_context(Server(colour, f"{self._version}.0"))
-
-    def backend(self, colour: Colour) -> Backend:
-        return self.server(colour).backend
-
     def demanding(self) -> HaproxyRouter:
-        stranger = socket.create_server(("127.0.0.1", 0))
-        self._strangers.append(stranger)
-        return self.router(listen=[f"127.0.0.1:{self.port}", f"127.0.0.1:{stranger.getsockname()[1]}"])
+        return self.router(listen=[f"127.0.0.1:{self.port}", self.taken()])
 
-    # telling and waiting
-
-    def route(self, blue: Backend, green: Backend = NOTHING, *, to: Colour = Colour.BLUE, **options: Any) -> Routing:
-        """Tell it, and wait until it is so."""
-        router = options.pop("router", None) or self.router()
-        epoch = options.pop("epoch", 1)
-        router.apply(RoutingSpec(options.pop("split", Split.all_to(to)), blue, green, **options), key(epoch))
-        return self.until(lambda seen: seen.settled, router)
-
-    def until(self, true: Callable[[Routing], bool], router: HaproxyRouter | None = None) -> Routing:
-        router = router or self.router()
-        deadline = time.monotonic() + PATIENCE
-        while not true(seen := router.observe()):
-            assert time.monotonic() < deadline, (seen, self.haproxy.log())
-            self.pause()
-        return seen
-
-    def pause(self) -> None:
-        time.sleep(0.001)
-
-    # asking
-
-    def ask(self, test: bool = False) -> Served | None:
-        url, headers = self.router().reach(test)
-        return self._served(traffic.ask(url, headers=headers))
-
-    def shares(self, requests: int) -> Mapping[Colour, int]:
-        connection = traffic.connect(self.url)
-        with contextlib.closing(connection):
-            served = [self._served(traffic.exchange(connection)) for _ in range(requests)]
-        return Counter(one.colour for one in served if one)
-
-    def _served(self, answer: traffic.Answer) -> Served | None:
-        if answer.status != 200:
-            return None
-        colour, version = answer.text.split()
-        return Served(Colour(colour), version)
-
-    @contextmanager
-    def load(self) -> Iterator[Load]:
-        with traffic.Load(self.url) as load:
-            yield Load(load)
-
-    def hold(self) -> Held:
-        return Held(traffic.WebSocket(self.url))
+    def log(self) -> str:
+        return self.haproxy.log()
 
     # misfortune
 
@@ -319,27 +251,3 @@ class Stage:
             self._relay.close()
             self._relay = None
         self.haproxy.kill()
-
-
-class Load:
-    def __init__(self, load: traffic.Load) -> None:
-        self._load = load
-
-    @property
-    def failed(self) -> list[str]:
-        return [str(seen) for seen in self._load.failed]
-
-    def late(self, since: float, until: float, wanted: Colour) -> list[str]:
-        return [str(seen) for seen in self._load.seen if since <= seen.sent <= until and seen.by != wanted]
-
-
-class Held:
-    def __init__(self, held: traffic.WebSocket) -> None:
-        self._held = held
-
-    def answers(self) -> Served:
-        colour, version, _ = self._held.say("hello").split()
-        return Served(Colour(colour), version)
-
-    def close(self) -> None:
-        self._held.close()

@@ -13,9 +13,6 @@ import signal
 import socket
 import subprocess
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,15 +23,9 @@ from greenroom.adapters.analysers.nginx import NginxAnalyser
 from greenroom.adapters.nginx.examine import prepare
 from greenroom.adapters.nginx.settings import NginxSettings
 from greenroom.adapters.routers.nginx import NginxRouter
-from greenroom.domain.model import Backend, Colour, Routing, RoutingSpec, Split
-from greenroom.ports import ActionKey, Host, Place
-from greenroom.testing import traffic
-from greenroom.testing.contracts.router import Server as Served
-from greenroom.testing.processes import free_ports
-from greenroom.testing.servers import Server
+from greenroom.ports import Host, Place
+from tests.rigs.routing import PATIENCE, Routed
 
-PATIENCE = 60.0
-NOTHING = Backend()
 _PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
 MAIN = """\
@@ -59,10 +50,6 @@ SERVER = """
 """
 
 
-def key(epoch: int = 1) -> ActionKey:
-    return ActionKey("r-0001", "shift", 0, "route", "router", 0, epoch)
-
-
 def program() -> str:
     found = shutil.which("nginx", path=_PATH)
     if found is None:
@@ -70,7 +57,7 @@ def program() -> str:
     return found
 
 
-class Rig:
+class Rig(Routed):
     """`servers`: what stands in `http` beside our line (None: one that includes the route). `settings`: of the router."""
 
     def __init__(
@@ -84,11 +71,10 @@ class Rig:
         start: bool = True,
         **settings: Any,
     ) -> None:
+        super().__init__()
         self.run, self.folder, self.inside = folder / "run", folder / "greenroom" / "shop", folder / "inside"
         self.run.mkdir(parents=True)
         self.inside.symlink_to(self.folder)
-        self.port = free_ports(1)[0]
-        self.url = f"http://127.0.0.1:{self.port}"
         self._host, self._start, self._settings = host, start, settings
         text = SERVER.format(port=self.port, inside=self.inside, more=more) if servers is None else servers
         line = f"user {user}; " if os.geteuid() == 0 else ""
@@ -98,8 +84,6 @@ class Rig:
         self.place = self.placed()
         self.settings = self.configured()
         self._process: subprocess.Popen[bytes] | None = None
-        self._servers = contextlib.ExitStack()
-        self._version = 0
 
     def __enter__(self) -> Rig:
         prepare(self.settings, self.place)
@@ -111,7 +95,7 @@ class Rig:
         try:
             self.stop()
         finally:
-            self._servers.close()
+            self.close()
 
     # making
 
@@ -132,18 +116,9 @@ class Rig:
     def analyser(self) -> NginxAnalyser:
         return NginxAnalyser(self.settings, self.place)
 
-    def server(self, colour: Colour, **options: Any) -> Server:
-        self._version += 1
-        return self._servers.enter_context(Server(colour, f"{self._version}.0", **options))
-
-    def backend(self, colour: Colour) -> Backend:
-        return self.server(colour).backend
-
     def demanding(self) -> NginxRouter:
         """Wants to listen where somebody else does."""
-        stranger = self._servers.enter_context(socket.create_server(("127.0.0.1", 0)))
-        taken = f"127.0.0.1:{stranger.getsockname()[1]}"
-        return self.router(test_route={"header": "x-greenroom-test", "listen": taken})
+        return self.router(test_route={"header": "x-greenroom-test", "listen": self.taken()})
 
     # nginx
 
@@ -225,51 +200,6 @@ class Rig:
         """How often it was told to reload so far: each brings fresh workers."""
         return sum("gracefully shutting down" in line for line in (self.run / "error.log").read_text().splitlines())
 
-    # telling and waiting
-
-    def route(self, blue: Backend, green: Backend = NOTHING, *, to: Colour = Colour.BLUE, **options: Any) -> Routing:
-        """Tell it, and wait until it is so."""
-        router = options.pop("router", None) or self.router()
-        router.apply(RoutingSpec(options.pop("split", Split.all_to(to)), blue, green, **options), key())
-        return self.until(lambda seen: seen.settled, router)
-
-    def until(self, true: Callable[[Routing], bool], router: NginxRouter | None = None) -> Routing:
-        router = router or self.router()
-        deadline = time.monotonic() + PATIENCE
-        while not true(seen := router.observe()):
-            assert time.monotonic() < deadline, (seen, self.log())
-            self.pause()
-        return seen
-
-    def pause(self) -> None:
-        time.sleep(0.002)
-
-    # asking
-
-    def ask(self, test: bool = False) -> Served | None:
-        url, headers = self.router().reach(test)
-        return self._served(traffic.ask(url, headers=headers))
-
-    def shares(self, requests: int) -> Mapping[Colour, int]:
-        connection = traffic.connect(self.url)
-        with contextlib.closing(connection):
-            served = [self._served(traffic.exchange(connection)) for _ in range(requests)]
-        return Counter(one.colour for one in served if one)
-
-    def _served(self, answer: traffic.Answer) -> Served | None:
-        if answer.status != 200:
-            return None
-        colour, version = answer.text.split()
-        return Served(Colour(colour), version)
-
-    @contextmanager
-    def load(self) -> Iterator[Load]:
-        with traffic.Load(self.url) as load:
-            yield Load(load)
-
-    def hold(self) -> Held:
-        return Held(traffic.WebSocket(self.url))
-
     # misfortune
 
     def stall(self) -> bool:
@@ -284,27 +214,3 @@ class Rig:
         route = self.folder / "route.conf"
         route.write_text(route.read_text().replace("tries 3", "tries 5"))
         return True
-
-
-class Load:
-    def __init__(self, load: traffic.Load) -> None:
-        self._load = load
-
-    @property
-    def failed(self) -> list[str]:
-        return [str(seen) for seen in self._load.failed]
-
-    def late(self, since: float, until: float, wanted: Colour) -> list[str]:
-        return [str(seen) for seen in self._load.seen if since <= seen.sent <= until and seen.by != wanted]
-
-
-class Held:
-    def __init__(self, socket: traffic.WebSocket) -> None:
-        self._socket = socket
-
-    def answers(self) -> Served:
-        colour, version, _ = self._socket.say("hello").split()
-        return Served(Colour(colour), version)
-
-    def close(self) -> None:
-        self._socket.close()
