@@ -89,6 +89,7 @@ def test_a_small_file_has_sensible_defaults(tmp_path: Path) -> None:
         drain=30.0,
         ready_within=30.0,
         rules=(Rule("error_rate", max=0.10), Rule("error_rate", max_ratio=3.0)),
+        keep_failed=900.0,
     )
 
 
@@ -103,6 +104,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         checks=("http /", "http / (2)", "browser tests"),
         watches=("watch:http://127.0.0.1:8080/health",),
         rules=(Rule("error_rate", 0.01, 1.5, 100), Rule("p99", 250.0, no_data="wait")),
+        keep_failed=900.0,
     )
     sections = loaded.sections
     assert loaded.secrets == SECRETS
@@ -137,7 +139,6 @@ AT = len(SMALL.splitlines()) + 1
 
 APPENDED = [
     ("keep_wram: 24h", "keep_wram: unknown key; did you mean `keep_warm`?"),
-    ("gates: []", "gates: is not built yet; take it out of the file for now"),
     ("bake: 30", "bake: 30 has no unit: write 30s for seconds, or 30ms, 30m, 30h"),
     ("bake: soon", "bake: 'soon' is no duration: write it like 250ms, 30s, 5m, 1h30m, 7d"),
     ("shift: [5% for 2m, 3% for 5m, 100%]", "shift: must ascend, but 3% comes after 5%"),
@@ -145,7 +146,7 @@ APPENDED = [
     ("shift: [5%, 100%]", "shift: 5% must say for how long: `5% for 5m`"),
     ("shift: [100% for 5m]", "shift: the last step cannot wait for 5m; how long it is watched then is `bake:`"),
     ("shift: [50, 100%]", "shift[0]: 50 has no unit: write `50%`, or `50% for 5m`"),
-    ("shift: [0.5% for 1m, 100%]", "shift[0]: 0.5%: a step is a whole percent from 1% to 100%"),
+    ("shift: [0.5% for 1m, 100%]", "shift[0]: 0.5%: a step is a whole percent, up to 100%"),
     ("shift: [120%]", "shift[0]: '120%' is more than 100%"),
     (
         "shift: [5% until tuesday, 100%]",
@@ -154,9 +155,14 @@ APPENDED = [
     ("shift: []", "shift: is empty; leave it out, or write `[100%]`, to switch all traffic at once"),
     ("checks: {type: http}", "checks: should be a list: begin each entry with `- `"),
     ("checks: [http]", "checks[0]: should be a mapping of `key: value` lines, not `http`"),
-    ("checks: [{path: /}]", "checks[0].type: is missing; known: command, http"),
-    ("checks: [{type: load}]", "checks[0].type: `load` is not built yet; there is: command, http"),
-    ("checks: [{type: htp}]", "checks[0].type: there is no check `htp`; did you mean `http`? Known: command, http"),
+    (
+        "checks: [{path: /}]",
+        "checks[0].type: is missing; known: cache, command, compare, dns, http, load, mirror, session, tls",
+    ),
+    (
+        "checks: [{type: htp}]",
+        "checks[0].type: there is no check `htp`; did you mean `http`? Known: cache, command, compare, dns, http, load, mirror, session, tls",
+    ),
     ("checks: [{type: http, path: /, staus: 1}]", "checks[0].staus: unknown key; did you mean `status`?"),
     (
         "checks: [{type: http, path: /, status: good}]",
@@ -172,7 +178,10 @@ APPENDED = [
         "checks[0].method: should be 'GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE' or 'OPTIONS', not `GTE`; "
         "did you mean `GET`?",
     ),
-    ("checks: [{type: http}]", "checks[0]: needs `path:` (at the candidate) or `url:` (anywhere), one of the two"),
+    (
+        "checks: [{type: http}]",
+        "checks[0]: needs one of `path:`, `steps:`, `file:` (at the candidate) or `url:` (anywhere)",
+    ),
     ("checks: [{type: command}]", "checks[0].run: is missing (The command, for `/bin/sh`, in the folder of the file)"),
     (
         "checks: [{type: command, name: a, run: x}, {type: command, name: a, run: y}]",
@@ -186,8 +195,8 @@ APPENDED = [
     ("watch: [{type: command, url: x}]", "watch[0].type: `command` cannot watch"),
     (
         "analysis: [{metric: error_rte, max: 1%}]",
-        "analysis[0].metric: should be 'error_rate', 'p50', 'p90', 'p95' or 'p99', not `error_rte`; "
-        "did you mean `error_rate`?",
+        "analysis[0].metric: should be 'error_rate', 'request_rate', 'p50', 'p90', 'p95', 'p99', 'cpu' or 'memory', "
+        "not `error_rte`; did you mean `error_rate`?",
     ),
     (
         "analysis: [{metric: p99, max: 1%}]",
@@ -199,12 +208,13 @@ APPENDED = [
     ),
     (
         "notify: [{type: slack}]",
-        "notify[0].type: `slack` is not built yet; `type: webhook` with `format: slack` tells a Slack channel",
+        "notify[0].url: is missing (The address of an incoming webhook, best as `${NAME}`: whoever knows it can post there)",
     ),
     (
         "notify: [{type: webhook, url: 'http://x', on: [succeded]}]",
-        "notify[0].on[0]: should be 'started', 'shifted', 'succeeded', 'aborted', 'rolled_back', 'failed', 'stuck', "
-        "'drifted', 'paused', 'waiting_approval' or 'recovered', not `succeded`; did you mean `succeeded`?",
+        "notify[0].on[0]: should be 'started', 'waiting_approval', 'warned', 'shifted', 'paused', 'drifted', 'stuck', "
+        "'recovered', 'succeeded', 'aborted', 'rolled_back', 'rehearsed' or 'failed', not `succeded`; "
+        "did you mean `succeeded`?",
     ),
     ("state_dir: 7", "state_dir: is no path; write one like `state_dir: /var/lib/greenroom`"),
     ("bake: 1m\nbake: 2m", "bake: stands twice, first in line 6; keep one of them"),
@@ -282,7 +292,7 @@ def test_no_file_and_a_folder(tmp_path: Path) -> None:
 
 
 def test_everything_that_is_wrong_is_said_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
-    said = refused(SMALL.replace("shop", "No") + "bake: 30\nwatch: [{url: x}]\ngates: []\nkeep_warm: 5\n", tmp_path)
+    said = refused(SMALL.replace("shop", "No") + "bake: 30\nwatch: [{url: x}]\ngates: 5\nkeep_warm: 5\n", tmp_path)
     assert [line.split(": ")[1] for line in said.splitlines()] == [
         "service",
         "bake",

@@ -40,7 +40,7 @@ def test_the_built_in_ones_come_through_entry_points() -> None:
 def test_somebody_elses_is_found(packages: Path) -> None:
     install(packages, "strangers_one", "class Check: Settings = None", "strange")
     assert plugins.find("check", "strange").__module__ == "strangers_one"
-    assert plugins.known("check") == ("command", "http", "strange")
+    assert {"command", "http", "strange"} <= set(plugins.known("check"))
 
 
 @pytest.mark.parametrize(
@@ -70,5 +70,8 @@ def test_two_of_one_name_are_refused(packages: Path) -> None:
 
 
 def test_an_unknown_name_gets_the_closest_and_all() -> None:
-    with pytest.raises(UsageError, match=r"no check `comand`; did you mean `command`\? Known: command, http"):
+    with pytest.raises(
+        UsageError,
+        match=r"no check `comand`; did you mean `command`\? Known: cache, command, compare, dns, http, load, mirror, session, tls",
+    ):
         plugins.find("check", "comand")
