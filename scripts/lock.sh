@@ -11,14 +11,16 @@ done
 lock() {
     output=$1
     shift
-    "$venv/bin/uv" pip compile pyproject.toml --quiet --no-config --universal --python-version 3.11 \
+    "$venv/bin/uv" pip compile "$@" --quiet --no-config --universal --python-version 3.11 \
         --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
-        --custom-compile-command "make lock" ${UPGRADE:+--upgrade} --output-file "$output" "$@"
+        --custom-compile-command "make lock" ${UPGRADE:+--upgrade} --output-file "$output"
 }
 echo "lock: everything (requirements/dev.txt)"
-lock requirements/dev.txt --extra dev
+lock requirements/dev.txt pyproject.toml --extra dev
 echo "lock: what running it and its demo needs (requirements/demo.txt)"
-printf 'setuptools>=80\n' | lock requirements/demo.txt - --extra demo --constraint requirements/dev.txt
+printf 'setuptools>=80\n' | lock requirements/demo.txt pyproject.toml - --extra demo --constraint requirements/dev.txt
+echo "lock: the scanners that the tests run, in a place of their own (requirements/scanners.txt)"
+printf 'bandit[sarif]\ndetect-secrets\nsemgrep\n' | lock requirements/scanners.txt -
 grep -nE '(https?|file)://|--(index|extra-index|find-links|trusted)' requirements/*.txt &&
     { echo "lock: a lock file names a place; it must not" >&2; exit 1; }
 echo "lock: done"

@@ -187,7 +187,7 @@ weekdays = st.sets(st.sampled_from(["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "S
 spans = st.tuples(weekdays, clocks, clocks).filter(lambda s: s[1] != s[2]).map(lambda s: f"{s[0]} {s[1]}-{s[2]}")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(spans, min_size=1, max_size=3), st.sampled_from(ZONES), st.sampled_from(TURNS), st.integers(-2880, 1440)
 )
@@ -201,7 +201,7 @@ def test_the_next_change_is_the_first_minute_at_which_it_is_otherwise(
     assert change == first
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(spans, st.sampled_from(ZONES), st.integers(1767225600, 1830297600))
 def test_open_is_what_the_clock_on_the_wall_says(text: str, zone: str, moment: int) -> None:
     """The definition once more, in other words: written as text and compared as text."""
