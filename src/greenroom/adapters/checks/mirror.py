@@ -109,14 +109,14 @@ class MirrorCheck:
 
     def _wrong(self, live: Figures, copies: Figures) -> Iterator[str]:
         most, ratio = self.settings.max_error_rate, self.settings.max_ratio
+        compared = [("were refused (4xx)", _refused(copies), _refused(live))]
         if copies.errors > most * copies.requests:
             yield f"{copies.errors} of {copies.requests} copies failed: more than {percent(most)}"
+        else:
+            compared.append(("failed", copies.errors, live.errors))
         if live.requests < self.settings.min_requests:
             return
-        for what, bad, usual in (
-            ("failed", copies.errors, live.errors),
-            ("were refused (4xx)", _refused(copies), _refused(live)),
-        ):
+        for what, bad, usual in compared:
             allowed = min(1.0, max(FLOOR, ratio * usual / live.requests))
             if improbable(bad, copies.requests, allowed):
                 shares = percent(bad / copies.requests), percent(usual / live.requests)
@@ -159,4 +159,4 @@ def _refused(figures: Figures) -> int:
 
 
 def _statuses(figures: Figures) -> str:
-    return ", ".join(f"{code}: {count}" for code, count in sorted(figures.statuses.items())) or "none"
+    return ", ".join(f"{code}: {count}" for code, count in sorted(figures.statuses.items()) if count) or "none"
