@@ -103,6 +103,12 @@ def test_init_writes_a_file_that_loads_and_overwrites_nothing(
     assert main(["init", "--file", str(file)]) == 4
     assert "there already" in capsys.readouterr().err
     assert file.read_text() == before
+    file.write_text("service: shop\nrouter: {type: nginx, url: http://shop.example}\n")
+    assert main(["init", "--file", str(file)]) == 4
+    assert f"`greenroom init --router nginx --file {file}` says what to add" in capsys.readouterr().err
+    file.write_text("service: [")
+    assert main(["init", "--file", str(file)]) == 4
+    assert "there already" in capsys.readouterr().err
     file.write_text("service: bookshop\n")
     assert main(["init", "--systemd", "--file", str(file)]) == 0
     assert "Found" not in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -45,7 +46,7 @@ def init(context: Context, platform: str | None, router: str | None, ci: str | N
     there = [path for path in wanted if path.exists() or path.is_symlink()]
     written = [path for path in wanted if path not in there]
     if not written and not router:
-        raise Refused(f"{' and '.join(map(str, there))}: there already; nothing is overwritten", hint=_next(file))
+        raise Refused(f"{' and '.join(map(str, there))}: there already; nothing is overwritten", hint=_on(file))
     for path in written:
         starter.create(path, wanted[path])
     # Not for a file that nobody has read yet: what it says of the proxy was guessed.
@@ -113,6 +114,20 @@ def _what_next(file: Path, written: list[Path], router: str | None) -> str:
     if written:
         return "Their first lines say what they are for: read them, and adapt them."
     return f"Then `greenroom doctor{_named(file)}` tells whether all is in place."
+
+
+def _on(file: Path) -> str:
+    """The way on with a file that was there: a proxy of people's own may still have to be told."""
+    from greenroom.config.source import read
+
+    section = None
+    with contextlib.suppress(UsageError):  # what is wrong with it is not the question here
+        section = read(file).document.get("router")
+    kind = section.get("type") if isinstance(section, dict) else None
+    prepares = (
+        f" `greenroom init --router {kind}{_named(file)}` says what to add to your {kind}." if kind in _KNOWN else ""
+    )
+    return f"{_next(file)}{prepares}"
 
 
 def _next(file: Path) -> str:
