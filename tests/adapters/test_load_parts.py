@@ -286,7 +286,7 @@ GOOD = Report(
 LIMITS = {"max_p99": "250ms", "max_error_rate": "0.1%"}
 LATE = {"delay": times(0.05), "lag": times(0.05)}
 PROOFS = {
-    "all is well": ({}, Verdict.PASS, "4,000 requests, 200/s for 20s: p50 3.0 ms, p99 12 ms, max 24 ms; none failed"),
+    "all is well": ({}, Verdict.PASS, "4,000 requests, 200/s, 20s: p50 3.0 ms, p99 12 ms, max 24 ms; none failed"),
     "a few failed": (
         {"failed": 4, "errors": {"answered 500": 4}},
         Verdict.PASS,

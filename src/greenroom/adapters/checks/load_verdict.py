@@ -66,7 +66,8 @@ def judged(settings: LoadSettings, report: Report) -> Finding:
         return Finding(Verdict.UNKNOWN, _too_late(settings, report), evidence=evidence)
     errors = f"{report.failed} failed" if report.failed else "none failed"
     quantiles = ", ".join(f"{name} {_time(report.latency[name])}" for name in ("p50", "p99", "max"))
-    rate = f"{show_rate(settings.full)} for {show_duration(settings.schedule.seconds)}"
+    even = len(settings.schedule.stretches) == 1
+    rate = f"{'' if even else 'up to '}{show_rate(settings.full)}, {show_duration(settings.schedule.seconds)}"
     return Finding(Verdict.PASS, f"{planned}, {rate}: {quantiles}; {errors}", evidence=evidence)
 
 

@@ -14,6 +14,7 @@ from greenroom.adapters.load.connection import Target
 from greenroom.adapters.load.generator import Generator
 from greenroom.adapters.load.plan import Plan
 from greenroom.adapters.load.promptness import ask_for_short_turns
+from greenroom.adapters.load.scribe import Scribe
 from greenroom.adapters.load.tally import put
 
 _SPARE = 64
@@ -31,24 +32,21 @@ def main(folder: Path) -> int:
         return 2
     finally:
         file.unlink(missing_ok=True)  # what is secret in it lies on no disk while this runs
+    scribe = Scribe(folder / "progress.json")
     ask_for_short_turns()
     _make_room(plan.connections + _SPARE)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)  # a collection is a pause, and hardly anything here needs one
-    generator = Generator(plan, target, lambda progress: _tell(folder, progress))
+    generator = Generator(plan, target, scribe.tell)
     began, cpu, waited = time.perf_counter(), time.process_time(), _waited()
     report: dict[str, Any] = generator.run()
     seconds = time.perf_counter() - began
     report["cpu"] = round((time.process_time() - cpu) / seconds, 3)
     report["kept_waiting"] = round((_waited() - waited) / seconds, 3)
+    scribe.close()
     put(folder / "report.json", report)
     return 0
-
-
-def _tell(folder: Path, progress: dict[str, Any]) -> None:
-    with suppress(OSError):  # the next one will come
-        put(folder / "progress.json", progress)
 
 
 def _make_room(files: int) -> None:
