@@ -15,7 +15,7 @@ from greenroom.domain.model import Colour, Verdict
 from greenroom.domain.opinion import Case, Finding
 from greenroom.ports import Check, Place
 from greenroom.testing.contracts.check import CheckContract
-from tests.apps.member import App, InMemory, Server
+from tests.apps.member import App, InMemory, InRedis, Server
 from tests.apps.running import processes, serving
 from tests.rigs import redis
 
@@ -67,6 +67,12 @@ class CacheBench:
         return 0
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    with redis.running(tmp_path_factory.mktemp("redis")) as address:
+        yield address
+
+
 class TestCache(CheckContract):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> Iterator[CacheBench]:
@@ -87,16 +93,29 @@ class TestCache(CheckContract):
         ("json", "json,renamed", ()),
     ],
 )
-def test_versions_that_share_a_redis(format: str, reading: str, reasons: tuple[str, ...], tmp_path: Path) -> None:
-    with redis.running(tmp_path) as (host, port):
-        store = ["--store", f"redis:{host}:{port}"]
-        new = [*store, "--version", "2", "--format", format, "--reading", reading]
-        with processes(tmp_path, store, new) as (live, idle):
-            finding = asked(live, idle, tmp_path)
+def test_versions_that_share_a_redis(
+    format: str, reading: str, reasons: tuple[str, ...], shared: tuple[str, int], tmp_path: Path
+) -> None:
+    host, port = shared
+    new = App(InRedis(host, port), "2", format, tuple(word for word in reading.split(",") if word))
+    with two(App(InRedis(host, port)), new) as (live, idle):
+        finding = asked(live.url, idle.url, tmp_path)
     assert (finding.verdict is Verdict.PASS) == (not reasons), finding.reason
     assert [reason for reason in reasons if reason not in finding.reason] == []
     if reading == "renamed,json":
         assert "what blue (live) writes" not in finding.reason, "that direction works"
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("stores")
+def test_versions_that_are_processes_of_their_own(shared: tuple[str, int], tmp_path: Path) -> None:
+    store = ["--store", "redis:{}:{}".format(*shared)]
+    renamed = [*store, "--version", "2", "--format", "renamed"]
+    with processes(tmp_path, store, store, renamed) as (live, good, bad):
+        assert asked(live, good, tmp_path).verdict is Verdict.PASS
+        finding = asked(live, bad, tmp_path)
+    assert finding.verdict is Verdict.FAIL
+    assert "green (candidate) breaks over it" in finding.reason
 
 
 def test_caches_in_memory_are_refused(tmp_path: Path) -> None:

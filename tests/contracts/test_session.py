@@ -194,7 +194,7 @@ def test_a_session_that_the_new_version_rewrites_is_lost_after_a_rollback(tmp_pa
             "set for the domain blue.internal, and users ask at shop.example",
         ),
         ("Path=/; SameSite=None", "shop.example", "`SameSite=None` needs `Secure`"),
-        ("Path=/admin", "", "`verify` asserts what a logged-in user does not get"),
+        ("Path=/admin", "", "`verify` asserts what nobody gets"),
         ("Path=/; Max-Age=0", "", "nothing carries the session"),
         ("Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "", "nothing carries the session"),
         ("Path=/; Expires=Thu, 01 Jan 2099 00:00:00 GMT", "", ""),

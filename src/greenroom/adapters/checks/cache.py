@@ -78,7 +78,7 @@ class CacheCheck:
                 except Wrong as error:
                     why = _own(count) if side is here else _foreign(here, there, error.answer, count)
                     reads = "itself cannot read" if side is here else f"{there.title} cannot read"
-                    raise Broken(f"{wrote}, {reads}: {error}. Most likely {why}") from None
+                    raise Broken(f"{wrote}, {reads}: {error}", why) from None
 
     def _read(self, crossing: Crossing, visit: Visit, side: Side, value: str) -> None:
         read = self.settings.read

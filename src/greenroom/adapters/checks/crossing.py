@@ -61,7 +61,11 @@ class CrossingSettings(BaseModel):
 
 
 class Broken(Exception):
-    """What was begun at one version does not work at the other: the reason, in words."""
+    """What was begun at one version does not work at the other. `why`: the likely reason, "" if it is plain."""
+
+    def __init__(self, said: str, why: str = "") -> None:
+        super().__init__(said)
+        self.why = why
 
 
 class Unseen(Exception):
@@ -109,16 +113,19 @@ class Crossing:
     def both_ways(self, way: Callable[[Side, Side], None], fine: str) -> Finding:
         """From live to candidate, then from candidate to live; both are told."""
         wrong: list[str] = []
+        whys: list[str] = []
         try:
             for here, there in ((self.live, self.candidate), (self.candidate, self.live)):
                 try:
                     way(here, there)
                 except Broken as error:
-                    wrong.append(short(str(error), _LINE))
+                    new = f"; most likely {error.why}" if error.why and error.why not in whys else ""
+                    whys.append(error.why)
+                    wrong.append(short(f"{error}{new}", _LINE))
         except (Unseen, Unclear) as error:
-            said = "; ".join([*wrong, str(error)])
+            said = ". And ".join([*wrong, str(error)])
             return self._finding(Verdict.FAIL if wrong else Verdict.UNKNOWN, said)
-        return self._finding(Verdict.FAIL, "; ".join(wrong)) if wrong else Finding(Verdict.PASS, fine)
+        return self._finding(Verdict.FAIL, ". And ".join(wrong)) if wrong else Finding(Verdict.PASS, fine)
 
     def _finding(self, verdict: Verdict, reason: str) -> Finding:
         evidence = [line for visit in self.visits for line in visit.log]

@@ -95,16 +95,14 @@ class SessionCheck:
             try:
                 crossing.ask(visit, side, self.settings.verify)
             except Wrong as error:
-                raise Broken(f"{said}: {error}. Most likely {why(error.answer, count)}") from None
+                raise Broken(f"{said}: {error}", why(error.answer, count)) from None
 
 
 def _own(visit: Visit, count: int) -> str:
     """Why it does not work where it was opened."""
     if count:
         return "single processes keep sessions in their own memory: it worked before, at another replica"
-    return _carried(visit) or (
-        "`verify` asserts what a logged-in user does not get, or single processes keep sessions in their own memory"
-    )
+    return _carried(visit) or "`verify` asserts what nobody gets, or single processes keep sessions in their own memory"
 
 
 def _lost(visit: Visit, there: Side, signed: bool, answer: Answer, count: int) -> str:
