@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from greenroom.cli.follow import Picture
+from greenroom.cli.lines import DOES
 from greenroom.cli.picture import progress
 from greenroom.cli.screens import LiveScreen
 from greenroom.cli.sheet import exit_code, sheet
@@ -27,7 +28,7 @@ from greenroom.domain.model import (
     Verdict,
 )
 from greenroom.domain.observation import Seen
-from greenroom.domain.phases import Phase, Status
+from greenroom.domain.phases import ENDS, Phase, Status
 from greenroom.domain.plan import Plan
 from greenroom.domain.records import Entry, Judged, Moved
 from greenroom.domain.release import Deployed, Release, Service, Warm
@@ -261,3 +262,7 @@ def test_a_live_screen_shows_troubles_once_above_the_picture() -> None:
     assert "200" not in text
     assert "aborted" not in text
     assert "▸ bake" in text
+
+
+def test_every_phase_that_a_release_may_enter_has_its_words() -> None:
+    assert set(DOES) >= set(Phase) - ENDS

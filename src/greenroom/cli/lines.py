@@ -14,9 +14,11 @@ GOOD = frozenset({Phase.SUCCEEDED})
 BACK = frozenset({Phase.ABORTING, Phase.ABORTED, Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.FAILED})
 
 DOES = {
+    Phase.GATES: "the gates are asked",
     Phase.BUILD: "the source is copied and prepared",
     Phase.START: "the candidate starts",
     Phase.CHECKS: "the checks are asked",
+    Phase.APPROVE: "the gates before the traffic are asked",
     Phase.SHIFT: "the traffic moves",
     Phase.BAKE: "both are up, automatic rollback is armed",
     Phase.ABORTING: "the candidate is removed",
