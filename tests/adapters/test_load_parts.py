@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -196,6 +197,22 @@ def test_the_generator_imports_little_and_asks_for_short_turns_without_losing_it
     command = [sys.executable, "-S", "-P", "-c", code]
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
     assert said == f"{min(19, os.getpriority(os.PRIO_PROCESS, 0) + 3)} []\n"
+
+
+@pytest.mark.real
+def test_a_disk_that_stands_still_holds_nobody_up(tmp_path: Path) -> None:
+    """The scribe is stopped, as it is while it waits for a disk: whoever tells it something goes on all the same."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; from greenroom.adapters.load.scribe import Scribe;"
+        "scribe = Scribe(Path(sys.argv[1])); scribe.tell({'seconds': 0});"
+        "child = int(Path(f'/proc/self/task/{os.getpid()}/children').read_text()); os.kill(child, signal.SIGSTOP);"
+        "[scribe.tell({'seconds': n, 'more': 'x' * 200}) for n in range(5000)];"
+        "os.kill(child, signal.SIGCONT); scribe.close(); print('closed')"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "progress.json")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert said == "closed\n"
+    assert 0 < json.loads((tmp_path / "progress.json").read_text())["seconds"] < 4999
 
 
 # --- settings
