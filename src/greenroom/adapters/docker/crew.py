@@ -16,10 +16,11 @@ from greenroom.adapters.docker.containers import Container, ending_name
 from greenroom.adapters.docker.output import printable
 from greenroom.adapters.docker.roster import LABEL, Cast
 from greenroom.adapters.docker.settings import DockerProcess
+from greenroom.adapters.docker.usage import usage
 from greenroom.adapters.slots import Slot
 from greenroom.domain.model import Colour
 from greenroom.errors import Permanent, PortError, Temporary
-from greenroom.ports import Place
+from greenroom.ports import Place, Usage
 
 _ACCEPTED_WITHIN = 0.25
 _NAMES = 5
@@ -56,6 +57,16 @@ class Crew:
                 with contextlib.suppress(NotFound):
                     found.append(Container(engine.api.inspect_container(entry["Id"])))
         return sorted(found, key=lambda container: container.name)
+
+    def usage(self, containers: Sequence[Container]) -> Usage | None:
+        """Of those that run; one that has gone meanwhile counts nothing."""
+        found = []
+        with self.engine() as engine:
+            for container in containers:
+                if container.running and not container.ending:
+                    with contextlib.suppress(NotFound):
+                        found.append(engine.api.stats(container.id, stream=False, one_shot=True))
+        return usage(found)
 
     def find(self, name: str) -> Container | None:
         """By name or id; of anybody."""

@@ -29,7 +29,7 @@ from greenroom.adapters.hosts.fenced import Change, Gone
 from greenroom.adapters.slots import Slot, slots
 from greenroom.domain.model import Colour, Endpoint, EnvironmentSpec, EnvironmentStatus, Role
 from greenroom.errors import Permanent, PortError, Temporary
-from greenroom.ports import ActionKey, Capability, Facts, Line, Place
+from greenroom.ports import ActionKey, Capability, Facts, Line, Place, Usage
 
 _CHANGING: dict[tuple[str, str, Colour], threading.RLock] = {}
 
@@ -37,7 +37,7 @@ _CHANGING: dict[tuple[str, str, Colour], threading.RLock] = {}
 class DockerEnvironment:
     Settings = DockerSettings
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.ROLES, Capability.HOSTS, Capability.PARITY, Capability.ADOPT}
+        {Capability.ROLES, Capability.HOSTS, Capability.PARITY, Capability.ADOPT, Capability.USAGE}
     )
     problems = staticmethod(foresight.problems)
     hazards = staticmethod(foresight.hazards)
@@ -126,6 +126,11 @@ class DockerEnvironment:
                 before = found.get(slot.process)
                 found[slot.process] = _alike(before, self._facts(cast, slot, present[slot.key]))
         return found
+
+    def usage(self, colour: Colour) -> Usage | None:
+        record = self.ledger.record(colour)
+        adopted = self._adoption.container(record) if record is not None and record.adopted else None
+        return self.crew.usage([adopted] if adopted else self.crew.all(colour))
 
     def output(self, colour: Colour, last: int, since: float = 0.0) -> Sequence[Line]:
         record = self.ledger.record(colour)

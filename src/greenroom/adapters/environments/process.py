@@ -22,12 +22,13 @@ from greenroom.adapters.process.inspection import Inspection
 from greenroom.adapters.process.output import rotate, set_aside
 from greenroom.adapters.process.roster import Cast, log_file
 from greenroom.adapters.process.settings import EnvironmentSettings, ProcessSettings, of_definition
+from greenroom.adapters.process.usage import usage
 from greenroom.adapters.slots import Slot, slots
 from greenroom.adapters.supervisor import runfiles
 from greenroom.adapters.supervisor.client import Supervisord
 from greenroom.domain.model import Colour, Endpoint, EnvironmentSpec, EnvironmentStatus, Role
 from greenroom.errors import Permanent, Temporary
-from greenroom.ports import ActionKey, Capability, Life, Place, ProgramStatus, Supervisor
+from greenroom.ports import ActionKey, Capability, Life, Place, ProgramStatus, Supervisor, Usage
 
 _THERE = (Life.STARTING, Life.RUNNING, Life.FAILED)
 """Lives in which the supervisor looks after a program by itself."""
@@ -37,7 +38,7 @@ Programs = Mapping[str, ProgramStatus]
 
 class ProcessEnvironment:
     Settings = EnvironmentSettings
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.ROLES})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.ROLES, Capability.USAGE})
 
     def __init__(self, settings: EnvironmentSettings, place: Place) -> None:
         self.place = place
@@ -137,6 +138,9 @@ class ProcessEnvironment:
     def logs(self, colour: Colour) -> list[Path]:
         """The output files of this colour, one a replica."""
         return sorted((self.place.state / "logs" / str(colour)).glob("*.log"))
+
+    def usage(self, colour: Colour) -> Usage | None:
+        return usage(status.pid for status in self._programs(colour).values() if status.pid)
 
     # --- inside
 

@@ -11,7 +11,7 @@ from greenroom.adapters.several.answers import apart, gather, named, said
 from greenroom.adapters.several.side_by_side import Pool, SideBySide
 from greenroom.domain.model import Colour, Endpoint, EnvironmentSpec, EnvironmentStatus, Health, Member, Role
 from greenroom.errors import Temporary
-from greenroom.ports import ActionKey, Capability, Environment, Facts, Line
+from greenroom.ports import ActionKey, Capability, Environment, Facts, Line, Usage
 
 
 class SeveralEnvironments:
@@ -43,6 +43,18 @@ class SeveralEnvironments:
 
     def inspect(self, colour: Colour) -> Mapping[str, Facts]:
         return inspected(self._members, self._pool, colour)
+
+    def usage(self, colour: Colour) -> Usage | None:
+        """Of every host. One that cannot be asked hides all: half of the processes are not the whole."""
+        able: dict[str, Any] = {name: m for name, m in self._members.items() if hasattr(m, "usage")}
+        calls = {name: partial(m.usage, colour) for name, m in able.items()}
+        given, unseen = apart(self._pool.look(f"usage-{colour}", calls))
+        if unseen:
+            raise Temporary(said(unseen))
+        used = [one for one in given.values() if one is not None]
+        if not used:
+            return None
+        return Usage(sum(u.cpu_seconds for u in used), sum(u.memory for u in used), sum(u.replicas for u in used))
 
     def output(self, colour: Colour, last: int, since: float = 0.0) -> Sequence[Line]:
         """Of every host that can be asked; of the others, a line that says why not."""
