@@ -19,6 +19,7 @@ from greenroom.domain.model import Colour, Verdict
 from greenroom.domain.opinion import Case, Finding
 from greenroom.ports import Check, Place
 from greenroom.testing.contracts.check import CheckContract
+from tests.docs.pages import ROOT, blocks
 
 CSRF = 'a&b"7-secret-of-the-form'
 SID = "sid-secret-0001"
@@ -446,3 +447,9 @@ def test_a_single_request_can_send_a_form_and_json(shop: Server, tmp_path: Path)
     assert finding.verdict is Verdict.PASS, finding.reason
     asked(shop, tmp_path, path="/login", method="POST", form={"user": "a b"}, status=401)
     assert shop.seen[-1][3] == "user=a+b"
+
+
+def test_the_file_of_the_guide_is_one(tmp_path: Path) -> None:
+    [block] = [block for block in blocks(ROOT / "docs" / "guides" / "checks.md") if block.language == "yml"]
+    settings = HttpCheck.Settings.model_validate(file_of(tmp_path, block.text))
+    assert HttpCheck.problems(settings, place(tmp_path)) == []
