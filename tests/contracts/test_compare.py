@@ -248,6 +248,15 @@ def test_many_differences_stay_readable(tmp_path: Path) -> None:
     assert any("more lines" in line for line in finding.evidence)
 
 
+@pytest.mark.parametrize("line", [10, 19_990])
+def test_a_long_page_is_compared_to_its_end(tmp_path: Path, line: int) -> None:
+    lines = ["</div>" if i % 2 else f"line {i}" for i in range(20_000)]
+    changed = [*lines[:line], "another", *lines[line + 1 :]]
+    finding = asked({"/": page("\n".join(lines))}, {"/": page("\n".join(changed))}, tmp_path)
+    assert finding.verdict is Verdict.FAIL
+    assert "/: 1 line of the body" in finding.reason
+
+
 def test_both_are_asked_with_safe_methods_only(tmp_path: Path) -> None:
     flows = tmp_path / "flows.yaml"
     flows.write_text(

@@ -124,27 +124,27 @@ class CompareCheck:
         """What differs, with the status of the live version's answer."""
         live = Side(f"{case.colour.other} (live)", case.public)
         candidate = Side(f"{case.colour} (candidate)", case.url, case.headers)
-        first, status = self._live(case, live, request, hidden)
+        deadline = time.monotonic() + self.settings.timeout
+        first, status = self._live(case, live, request, hidden, deadline)
         try:
-            new = self._asked(case, candidate, request, hidden)
+            new = self._asked(case, candidate, request, hidden, deadline)
         except Failed as error:
             return Difference(f"no answer from {candidate.title}: {error}"), status
-        second, _ = self._live(case, live, request, hidden)
+        second, _ = self._live(case, live, request, hidden, deadline)
         host = host_of({**self.settings.headers, **request.headers, **candidate.own})
         found = difference(first, normal(new, self._rules, candidate.url, host), second)
         return replace(found, diff=tuple(hidden.conceal(line) for line in found.diff)), status
 
-    def _live(self, case: Case, live: Side, request: Compared, hidden: Hidden) -> tuple[Normal, int]:
+    def _live(self, case: Case, live: Side, request: Compared, hidden: Hidden, deadline: float) -> tuple[Normal, int]:
         try:
-            answer = self._asked(case, live, request, hidden)
+            answer = self._asked(case, live, request, hidden, deadline)
         except Failed as error:
             raise _Unseen(f"{live.title} cannot be asked: {error}") from None
         host = host_of({**self.settings.headers, **request.headers})
         return normal(answer, self._rules, live.url, host), answer.status
 
-    def _asked(self, case: Case, side: Side, request: Compared, hidden: Hidden) -> Answer:
+    def _asked(self, case: Case, side: Side, request: Compared, hidden: Hidden, deadline: float) -> Answer:
         settings = self.settings
-        deadline = time.monotonic() + settings.timeout
         variables = variables_of(self.place, case)
         terms = Terms(variables, settings.headers, settings.tls, self.place.file.parent, deadline)
         whole = Request(**request.model_dump(), status=_ANY_STATUS)

@@ -82,7 +82,12 @@ class CompareSettings(BaseModel):
         default=0, description="How many of the requests may be answered differently; they are shown all the same."
     )
     tls: Tls = Field(default=Tls(), description="What is asked of the certificate, for `https`.")
-    timeout: Seconds = Field(default=5.0, gt=0, le=LONGEST, description="After this a request is given up.")
+    timeout: Seconds = Field(
+        default=10.0,
+        gt=0,
+        le=LONGEST,
+        description="After this a request is given up: for all its answers together. At most 30s.",
+    )
 
     @field_validator("headers")
     @classmethod

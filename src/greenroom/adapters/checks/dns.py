@@ -39,7 +39,7 @@ class DnsSettings(BaseModel):
     server: str = Field(
         default="", description="Who is asked: `192.0.2.53` or `127.0.0.1:5353`. The system's resolvers if absent."
     )
-    timeout: Seconds = Field(default=5.0, gt=0, le=15, description="After this it is given up.")
+    timeout: Seconds = Field(default=5.0, gt=0, le=10, description="After this it is given up. At most 10s.")
 
     @field_validator("host")
     @classmethod

@@ -15,7 +15,7 @@ from greenroom.adapters.checks.assertions import short
 from greenroom.adapters.checks.cookies import cookie_name
 from greenroom.adapters.checks.exchange import Answer
 
-_WIDTH = 160
+_WIDTH, _LINES, _VALUES = 160, 2000, 200
 _TEXT = ("text/", "json", "xml", "javascript", "x-www-form-urlencoded")
 BY_ITSELF = "(differs by itself)"
 _INDEX = re.compile(r"\[(?:\d+|\*)\]")
@@ -80,8 +80,16 @@ def normal(answer: Answer, rules: Rules, url: str, host: str) -> Normal:
         return Normal(facts, dict(_leaves(document.value, "", rules.ignore)))
     if "html" in kind:
         text = re.sub(r">\s*<", ">\n<", text)
-    lines = tuple(line.rstrip() for line in text.splitlines() if line.strip())
-    return Normal(facts, (*lines, *(["(more than 1 MB; the rest was not read)"] if answer.cut else [])))
+    return Normal(facts, (*_lines(text), *(["(more than 1 MB; the rest was not read)"] if answer.cut else [])))
+
+
+def _lines(text: str) -> Iterator[str]:
+    """What comes after many lines stands for itself by its hash, so that comparing takes no time to speak of."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    yield from lines[:_LINES]
+    if rest := lines[_LINES:]:
+        digest = hashlib.sha256("\n".join(rest).encode()).hexdigest()[:12]
+        yield f"({len(rest)} more lines, sha256 {digest})"
 
 
 def difference(first: Normal, candidate: Normal, second: Normal) -> Difference:
@@ -91,15 +99,16 @@ def difference(first: Normal, candidate: Normal, second: Normal) -> Difference:
     what = [f"{name} {_was(one, name)} → {_was(two, name)}" for name in _restless(one, two)]
     if isinstance(first.body, Mapping) and isinstance(candidate.body, Mapping):
         noise = _restless(first.body, second.body if isinstance(second.body, Mapping) else {})
-        live, new = Normal(one, _without(first.body, noise)), Normal(two, _without(candidate.body, noise))
-        paths = _restless(_known(live), _known(new))
+        left, right = _without(first.body, noise), _without(candidate.body, noise)
+        paths = _restless(left, right)
         named = ", ".join(paths[:3]) + (", …" if len(paths) > 3 else "")
         what += [f"{_counted(len(paths), 'value')} of the body ({named})"] if paths else []
+        live, new = (Normal(facts, _only(body, paths[:_VALUES])) for facts, body in ((one, left), (two, right)))
     else:
-        left, right, noise = _still(first.lines, candidate.lines, second.lines)
-        live, new = Normal(one, tuple(left)), Normal(two, tuple(right))
-        changed = sum(max(i2 - i1, j2 - j1) for op, i1, i2, j1, j2 in _opcodes(left, right) if op != "equal")
+        before, after, noise = _still(first.lines, candidate.lines, second.lines)
+        changed = sum(max(i2 - i1, j2 - j1) for op, i1, i2, j1, j2 in _opcodes(before, after) if op != "equal")
         what += [f"{_counted(changed, 'line')} of the body"] if changed else []
+        live, new = Normal(one, tuple(before)), Normal(two, tuple(after))
     diff = tuple(_diff(live, new)) if what else ()
     return Difference("; ".join(what), diff, (*facts_noise, *noise))
 
@@ -109,11 +118,12 @@ def _restless(one: Mapping[str, str], two: Mapping[str, str]) -> list[str]:
 
 
 def _without(values: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    return {name: value for name, value in values.items() if name not in set(names)}
+    left_out = set(names)
+    return {name: value for name, value in values.items() if name not in left_out}
 
 
-def _known(side: Normal) -> Mapping[str, str]:
-    return side.body if isinstance(side.body, Mapping) else {}
+def _only(values: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    return {name: values[name] for name in names if name in values}
 
 
 def _still(first: list[str], candidate: list[str], second: list[str]) -> tuple[list[str], list[str], list[str]]:
@@ -132,7 +142,12 @@ def _still(first: list[str], candidate: list[str], second: list[str]) -> tuple[l
 
 
 def _opcodes(one: Sequence[str], two: Sequence[str]) -> list[tuple[str, int, int, int, int]]:
-    return list(difflib.SequenceMatcher(None, one, two, autojunk=False).get_opcodes())
+    """As `difflib` has them. What is alike at both ends is set aside first: it is the most of most answers."""
+    head = next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
+    most = min(len(one), len(two)) - head
+    tail = next((i for i in range(most) if one[-1 - i] != two[-1 - i]), most)
+    middle = difflib.SequenceMatcher(None, one[head : len(one) - tail], two[head : len(two) - tail])
+    return [(op, i1 + head, i2 + head, j1 + head, j2 + head) for op, i1, i2, j1, j2 in middle.get_opcodes()]
 
 
 def _diff(first: Normal, candidate: Normal) -> Iterator[str]:

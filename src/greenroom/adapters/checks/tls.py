@@ -47,7 +47,7 @@ class TlsSettings(BaseModel):
     protocol: Annotated[Literal["1.2", "1.3"], BeforeValidator(str)] = Field(
         default="1.2", description="The oldest version of TLS that may be spoken."
     )
-    timeout: Seconds = Field(default=5.0, gt=0, le=15, description="After this it is given up.")
+    timeout: Seconds = Field(default=5.0, gt=0, le=10, description="After this it is given up. At most 10s.")
 
     @field_validator("host")
     @classmethod
