@@ -15,7 +15,7 @@ from greenroom.domain.records import Entry, Judged, Moved, Record, Requested
 from greenroom.domain.release import Service
 from greenroom.domain.replay import fold
 
-PLAN = Plan(gates=(Gate("the team", When.APPROVE, people=True), Gate("scan", When.BAKE, notify_only=True)))
+PLAN = Plan(gates=(Gate("the team", When.APPROVE, people=True), Gate("scan", When.BAKE, notify_only=True), Gate("zap", When.BAKE)))
 
 
 def told(records: Sequence[Record]) -> list[Event]:
@@ -156,6 +156,10 @@ def test_what_fails_and_stops_nothing_is_told() -> None:
     assert event.facts["evidence"] == ["a.py:3: x"]
     event = told([*LIVE, *SECOND, *baking, Judged("r-0002", "gate:scan", Verdict.UNKNOWN, "no scanner")])[-1]
     assert event.text == "scan could not be answered for 2.0, which goes on: no scanner"
+    event = told([*LIVE, *SECOND, *baking, Judged("r-0002", "gate:zap", Verdict.UNKNOWN, "no scanner")])[-1]
+    assert event.kind == "warned", "under traffic, unknown stops nothing"
+    stopping = told([*LIVE, *SECOND, *baking, Judged("r-0002", "gate:zap", Verdict.FAIL, "found")])
+    assert stopping[-1].kind == "shifted", "the end of the release tells that"
     passed = told([*LIVE, *SECOND, *baking, Judged("r-0002", "gate:scan", Verdict.PASS, "clean")])
     assert passed[-1].kind == "shifted"
 
