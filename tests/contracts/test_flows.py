@@ -19,6 +19,7 @@ from greenroom.domain.model import Colour, Verdict
 from greenroom.domain.opinion import Case, Finding
 from greenroom.ports import Check, Place
 from greenroom.testing.contracts.check import CheckContract
+from greenroom.wiring import open_service
 from tests.docs.pages import ROOT, blocks
 
 CSRF = 'a&b"7-secret-of-the-form'
@@ -386,6 +387,7 @@ WRONG_FILES = [
     ("- {name: a, path: /}\n- {name: a, path: /x}", "flows.yaml:2: [1].name: `a` is the name of flow 1 already"),
     ("- {path: '/${TOKEN}'}", "flows.yaml:1: [0]: ${TOKEN} is filled in greenroom.yaml only"),
     ("- {name: a}", "flows.yaml:1: [0]: `path` is missing"),
+    ("- {path: '/{pasword}'}", "flows.yaml:1: [0]: {pasword} is filled by nothing; did you mean {password}?"),
     ("- {path: /, timeout: 5}", "flows.yaml:1: [0].timeout: 5 has no unit"),
 ]
 
@@ -423,6 +425,8 @@ def test_all_problems_of_a_file_are_told(tmp_path: Path) -> None:
             {"steps": [{"path": "/{a}"}, {"path": "/", "extract": {"a": "cookie:a"}}]},
             "step 1 uses {a}, which is extracted in",
         ),
+        ({"steps": [{"path": "/{vers}"}]}, "{vers} is filled by nothing"),
+        ({"steps": [{"path": "/", "headers": {"A": "{b}"}}]}, "give it in `values: {b: …}`, or extract it"),
         ({"steps": [{"path": "/", "extract": {"version": "cookie:a"}}]}, "{version} is given by Greenroom"),
         ({"steps": [{"path": "/", "extract": {"A1": "cookie:a"}}]}, "is no name for a value"),
         ({"steps": [{"path": "/", "extract": {"a": "matches:("}}]}, "is no regular expression"),
@@ -453,3 +457,21 @@ def test_the_file_of_the_guide_is_one(tmp_path: Path) -> None:
     [block] = [block for block in blocks(ROOT / "docs" / "guides" / "checks.md") if block.language == "yml"]
     settings = HttpCheck.Settings.model_validate(file_of(tmp_path, block.text))
     assert HttpCheck.problems(settings, place(tmp_path)) == []
+
+
+def test_plan_and_deploy_say_it_with_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "app.py").touch()
+    (tmp_path / "flows.yaml").write_text("- {path: /}\n- {path: /, sttus: 404}\n")
+    file = tmp_path / "greenroom.yaml"
+    file.write_text(
+        """\
+service: shop
+environment: {type: process, processes: {web: {command: python3 app.py}}}
+router: {type: envoy, listen: 127.0.0.1:8080}
+checks:
+  - {type: http, path: /}
+  - {type: http, file: flows.yaml}
+"""
+    )
+    said = "greenroom.yaml:6: checks[1]: file: flows.yaml:2: [1].sttus: unknown key; did you mean `status`?"
+    assert [problem for problem in open_service(file, {}).problems() if problem.endswith(said)]

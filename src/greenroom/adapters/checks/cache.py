@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from greenroom.adapters.checks.crossing import Broken, Crossing, CrossingSettings
 from greenroom.adapters.checks.exchange import Answer
-from greenroom.adapters.checks.steps import Request, used
+from greenroom.adapters.checks.steps import Request, unfilled, used
 from greenroom.adapters.checks.visit import Side, Visit, Wrong
 from greenroom.domain.model import Document, Verdict
 from greenroom.domain.opinion import Case, Finding
@@ -37,6 +37,8 @@ class CacheSettings(CrossingSettings):
         asked = set(used(self.read.model_dump(include=_SENT)))
         if missing := [f"`{{{name}}}`" for name in ("key", "value") if name not in written]:
             raise ValueError(f"`write` sends no {' and no '.join(missing)}, which the check fills in")
+        if problem := unfilled([self.write, self.read], {*self.values, "key", "value"}):
+            raise ValueError(problem)
         if "key" not in asked:
             raise ValueError("`read` does not ask for `{key}`, which the check fills in")
         if "value" in asked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from greenroom.adapters.checks.assertions import short
-from greenroom.adapters.checks.steps import FlowSettings, StepSettings
+from greenroom.adapters.checks.steps import FlowSettings, StepSettings, unfilled
 from greenroom.domain.template import secret_names
 
 _LIMIT = 1_000_000
@@ -50,8 +50,9 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"(?:0|-?[1-9]
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"-?(?:0|[1-9]\d{0,14})\.\d{0,14}[1-9]\Z"), None)
 
 
-def read_flows(path: Path, shown: str) -> Flows:
-    """All of them. `Unusable` with everything that is wrong; `shown` is the file's name for people."""
+def read_flows(path: Path, shown: str, known: Iterable[str] | None = None) -> Flows:
+    """All of them. `Unusable` with everything that is wrong; `shown` is the file's name for people. `known`: names that
+    are filled; None: whatever they need."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -73,12 +74,12 @@ def read_flows(path: Path, shown: str) -> Flows:
         raise Unusable(f"{shown}: should be a list of flows: begin each with `- name: …` and give it `steps:`")
     if len(raw) > _FLOWS:
         raise Unusable(f"{shown}: has {len(raw)} flows; at most {_FLOWS} in one file")
-    return Flows(tuple(_Reading(shown, node).flows(raw)), hashlib.sha256(content).hexdigest()[:16])
+    return Flows(tuple(_Reading(shown, node, known).flows(raw)), hashlib.sha256(content).hexdigest()[:16])
 
 
 class _Reading:
-    def __init__(self, shown: str, node: yaml.Node) -> None:
-        self._shown, self._node = shown, node
+    def __init__(self, shown: str, node: yaml.Node, known: Iterable[str] | None) -> None:
+        self._shown, self._node, self._known = shown, node, known
         self._problems: list[str] = []
 
     def flows(self, raw: list[Any]) -> list[FlowSettings]:
@@ -91,6 +92,8 @@ class _Reading:
             if flow.name in names:
                 self._wrong((index, "name"), f"`{short(flow.name)}` is the name of flow {names[flow.name] + 1} already")
             names.setdefault(flow.name, index)
+            if self._known is not None and (problem := unfilled(flow.steps, self._known)):
+                self._wrong((index,), problem)
             found.append(flow)
         if self._problems:
             more = len(self._problems) - _PROBLEMS

@@ -82,7 +82,7 @@ class _Progress:
 def every(place: Place, case: Case, settings: HttpSettings, file: Path, memo: Document | None) -> Finding:
     """All flows of the file, as many at a time as a moment allows. All that fail are told."""
     try:
-        found = read_flows(place.file.parent / file, str(file))
+        found = read_flows(place.file.parent / file, str(file), settings.values)
     except Unusable as error:
         return Finding(
             Verdict.FAIL, short(error.problems[0], 900), evidence=tuple(short(p, 900) for p in error.problems)

@@ -50,7 +50,7 @@ class HttpCheck:
         if not isinstance(settings, HttpSettings) or settings.file is None:
             return []
         try:
-            read_flows(place.file.parent / settings.file, str(settings.file))
+            read_flows(place.file.parent / settings.file, str(settings.file), settings.values)
         except Unusable as error:
             return [f"file: {problem}" for problem in error.problems]
         return []

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from greenroom.adapters.checks.cookies import cookie_name
 from greenroom.adapters.checks.crossing import Broken, Crossing, CrossingSettings, Unseen
 from greenroom.adapters.checks.exchange import Answer, Unclear
-from greenroom.adapters.checks.steps import Request, Steps, in_order
+from greenroom.adapters.checks.steps import Request, Steps, in_order, unfilled
 from greenroom.adapters.checks.visit import Side, Visit, Wrong
 from greenroom.domain.model import Document, Verdict
 from greenroom.domain.opinion import Case, Finding
@@ -30,6 +30,8 @@ class SessionSettings(CrossingSettings):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         in_order(self.open)
+        if problem := unfilled([*self.open, self.verify], self.values):
+            raise ValueError(problem)
         return self
 
 

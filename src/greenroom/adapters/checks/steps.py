@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -182,6 +183,8 @@ class HttpSettings(Asked):
         if self.values and not many:
             raise ValueError("`values` fill `steps` and `file`, and there are none")
         in_order(self.steps or ())
+        if self.steps and (problem := unfilled(self.steps, self.values)):
+            raise ValueError(problem)
         return self
 
     @property
@@ -201,6 +204,19 @@ def in_order(steps: Iterable[StepSettings]) -> None:
         for name in sorted(set(used(step.model_dump(exclude={"extract"})))):
             if at.get(name, 0) >= number:
                 raise ValueError(f"step {number} uses {{{name}}}, which is extracted in step {at[name]} only")
+
+
+def unfilled(requests: Iterable[Wanted], known: Iterable[str]) -> str:
+    """Which name in an address, a header or a form nothing fills, "" for none. Bodies may hold braces of their own."""
+    names = GIVEN.union(known)
+    for request in requests:
+        for name in used(request.model_dump(include={"path", "headers", "form"})):
+            if name not in names:
+                near = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.6)
+                way = f"did you mean {{{near[0]}}}?" if near else f"give it in `values: {{{name}: …}}`, or extract it"
+                return f"{{{name}}} is filled by nothing; {way}"
+        names = names.union(getattr(request, "extract", ()))
+    return ""
 
 
 def used(value: Any) -> Iterator[str]:
