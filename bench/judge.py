@@ -145,7 +145,7 @@ def _result(
         columns(["rules", "accused", "share", "95 % interval (Clopper–Pearson)"], body),
         "",
         f"{each} simulated bad releases of each kind, 200 requests/s, all on the new version from the first second on;",
-        "a bad answer is one that failed or was slowed down; Flagger and Argo Rollouts: simulated by their documented rules:",
+        "a bad answer failed or was slowed down; Flagger and Argo Rollouts are simulated by their documented rules:",
         "",
         columns(["fault", "judge", "found", "median", "latest", "bad answers"], rows),
     ])  # fmt: skip

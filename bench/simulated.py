@@ -20,7 +20,33 @@ from greenroom.domain.history import History
 from greenroom.domain.model import Colour, Verdict
 from greenroom.domain.plan import Rule
 
-BOUNDS = (1, 2, 3, 5, 7, 10, 15, 20, 25, 30, 40, 50, 60, 75, 100, 125, 150, 200, 250, 300, 400, 500, 600, 750, 1000)
+BOUNDS: tuple[int, ...] = (
+    1,
+    2,
+    3,
+    5,
+    7,
+    10,
+    15,
+    20,
+    25,
+    30,
+    40,
+    50,
+    60,
+    75,
+    100,
+    125,
+    150,
+    200,
+    250,
+    300,
+    400,
+    500,
+    600,
+    750,
+    1000,
+)
 BOUNDS += (1250, 1500, 2000, 2500, 3000, 4000, 5000, 7500, 10000, 15000, 20000, 30000, 60000, 300000)
 """Of the router's histogram, in ms."""
 
