@@ -17,8 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 import greenroom
-from greenroom.adapters.checks.load import LoadCheck
-from greenroom.adapters.checks.load_settings import LoadSettings
+from greenroom.adapters.checks.load_settings import LoadSettings, rate, show_rate
 from greenroom.adapters.checks.load_verdict import Report, judged
 from greenroom.adapters.load.answers import NotHttp, Reader
 from greenroom.adapters.load.histogram import Histogram
@@ -239,7 +238,7 @@ def settings(**document: Any) -> LoadSettings:
         ({"ramp": [["100/s"]]}, "a list of rates with times"),
         ({"ramp": []}, "the list is empty"),
         ({"max_p99": 250}, "250 has no unit"),
-        ({"max_p99": "0"}, "greater than 0"),
+        ({"max_p99": "0"}, "0 is no limit that anything can keep"),
         ({"max_error_rate": 0.1}, "has no unit: write 0.1%"),
         ({"status": 99}, "is no status"),
         ({"status": "2x"}, "is no status: write 200, or 2xx"),
@@ -272,7 +271,7 @@ def test_rates_and_ramps_as_people_write_them() -> None:
     assert without.schedule.requests == 500 + 6000 + 5000
     with pytest.raises(ValidationError, match="needs `rate:`"):
         LoadSettings.model_validate({"duration": "5s"})
-    assert settings(status=["2xx", 404]).status == ((200, 299), (404, 404))
+    assert settings(status=["2xx", 404]).good == ((200, 299), (404, 404))
     assert settings(duration="30m").schedule.seconds == 1800
 
 
@@ -283,9 +282,13 @@ def test_connections_are_what_can_be_needed_and_bounded() -> None:
     assert settings(connections=7).most_connections == 7
 
 
-def test_names_are_made_from_the_rate() -> None:
-    assert LoadCheck(settings(), Any).name == "load 200/s"  # type: ignore[arg-type]
-    assert LoadCheck(settings(rate="6/h", duration="30m"), Any).name == "load 0.1/m"  # type: ignore[arg-type]
+def test_rates_are_shown_as_people_write_them() -> None:
+    assert [show_rate(rate(text)) for text in ("200/s", "12000/m", "6/h", "0.5/s")] == [
+        "200/s",
+        "200/s",
+        "0.1/m",
+        "0.5/s",
+    ]
 
 
 # --- what a report proves

@@ -46,7 +46,7 @@ class LoadCheck:
     def __init__(self, settings: LoadSettings, place: Place) -> None:
         self.settings = settings
         self.place = place
-        self.name = settings.name or f"load {show_rate(settings.full)}"
+        self.name = settings.name or "load"
 
     def ask(self, case: Case, memo: Document | None) -> Finding:
         """Starts the generator the first time; WAIT with its progress until there is its report."""
@@ -159,7 +159,7 @@ class LoadCheck:
             stretches=settings.schedule.stretches,
             timeout=settings.timeout,
             connections=settings.most_connections,
-            good=settings.status,
+            good=settings.good,
             most_errors=int(settings.max_error_rate * settings.schedule.requests),
             secure=secure,
             verify=settings.tls.verify,

@@ -7,7 +7,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from greenroom.adapters.load.schedule import Schedule, Stretch
 from greenroom.units import Seconds, Share, duration, show_duration
@@ -67,17 +76,25 @@ def status_range(value: Any) -> tuple[int, int]:
     raise ValueError(f"{value!r} is no status: write 200, or 2xx for all that begin with 2")
 
 
-def _ranges(value: Any) -> tuple[tuple[int, int], ...]:
-    found = tuple(status_range(one) for one in (value if isinstance(value, list | tuple) else [value]))
+def _statuses(value: Any) -> tuple[int | str, ...]:
+    found = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not found:
         raise ValueError("the list is empty: then no answer would be good")
+    for one in found:
+        status_range(one)
     return found
+
+
+def _some(seconds: float) -> float:
+    if seconds <= 0:
+        raise ValueError("0 is no limit that anything can keep: write it like 250ms, or leave it out")
+    return seconds
 
 
 _TEXT_RATE = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*/\s*(s|m|min|h)$", "examples": ["200/s", "12000/m"]}
 _TEXT_TIME = {"type": "string", "examples": ["5s"]}
 _STAGE = {"type": "array", "prefixItems": [_TEXT_RATE, _TEXT_TIME], "minItems": 2, "maxItems": 2}
-_STATUS = {"anyOf": [{"type": "integer", "minimum": 100, "maximum": 599}, {"type": "string", "pattern": "^[1-5]xx$"}]}
+_ONE_STATUS = [{"type": "integer", "minimum": 100, "maximum": 599}, {"type": "string", "pattern": "^[1-5]xx$"}]
 
 Rate = Annotated[float, BeforeValidator(rate), WithJsonSchema(_TEXT_RATE)]
 Ramp = Annotated[
@@ -86,11 +103,11 @@ Ramp = Annotated[
     WithJsonSchema({"anyOf": [_TEXT_TIME, {"const": 0}, {"type": "array", "items": _STAGE, "minItems": 1}]}),
 ]
 Statuses = Annotated[
-    tuple[tuple[int, int], ...],
-    BeforeValidator(_ranges),
-    WithJsonSchema({"anyOf": [_STATUS, {"type": "array", "items": _STATUS, "minItems": 1}]}),
+    tuple[int | str, ...],
+    BeforeValidator(_statuses),
+    WithJsonSchema({"anyOf": [*_ONE_STATUS, {"type": "array", "items": {"anyOf": _ONE_STATUS}, "minItems": 1}]}),
 ]
-Limit = Annotated[Seconds | None, Field(default=None, gt=0)]
+_Limit = Annotated[Seconds, AfterValidator(_some)]
 
 
 class LoadRequest(BaseModel):
@@ -137,7 +154,7 @@ class LoadTls(BaseModel):
 class LoadSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(default="", description="What it is called in output and journal; `load` and the rate if absent.")
+    name: str = Field(default="", description="What it is called in output and journal; `load` if absent.")
     rate: Rate | None = Field(
         default=None,
         description="Requests that are sent, whatever becomes of the ones before: `200/s`, `12000/m`. At most 20,000/s. "
@@ -145,7 +162,7 @@ class LoadSettings(BaseModel):
     )
     duration: Seconds = Field(default=20.0, ge=0, description="How long the full rate is held, after the ramp.")
     ramp: Ramp = Field(
-        default=0.0,
+        default=0,
         description="What comes before: the time from 0 to the full rate (`5s`), or a list of rates, each with the time "
         "in which it is reached evenly: `[[100/s, 10s], [500/s, 20s]]`. With `duration`, at most 30m.",
     )
@@ -160,15 +177,15 @@ class LoadSettings(BaseModel):
         description="The most that are open at once. If absent, what can be needed (`rate` × `timeout`), at most 1000.",
     )
     status: Statuses = Field(
-        default=((200, 299), (300, 399)), description="The statuses that are good: `200`, `2xx`, or a list of them."
+        default=("2xx", "3xx"), description="The statuses that are good: `200`, `2xx`, or a list of them."
     )
-    max_p50: Limit = Field(default=None, description="The median of the latency may be this.")
-    max_p90: Limit = Field(default=None, description="90% of the latencies must not be longer.")
-    max_p95: Limit = Field(default=None, description="95% of the latencies must not be longer.")
-    max_p99: Limit = Field(default=None, description="99% of the latencies must not be longer.")
-    max_time: Limit = Field(default=None, description="No latency may be longer.")
+    max_p50: _Limit | None = Field(default=None, description="The median of the latency may be this.")
+    max_p90: _Limit | None = Field(default=None, description="90% of the latencies must not be longer.")
+    max_p95: _Limit | None = Field(default=None, description="95% of the latencies must not be longer.")
+    max_p99: _Limit | None = Field(default=None, description="99% of the latencies must not be longer.")
+    max_time: _Limit | None = Field(default=None, description="No latency may be longer.")
     max_error_rate: Share = Field(
-        default=0.0, description="The share of the requests that may fail: `0.1%`. If absent, none may."
+        default=0, description="The share of the requests that may fail: `0.1%`. If absent, none may."
     )
     max_send_delay: Seconds = Field(
         default=0.005,
@@ -180,7 +197,7 @@ class LoadSettings(BaseModel):
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
-        if self.rate is None and isinstance(self.ramp, float):
+        if self.rate is None and not isinstance(self.ramp, tuple):
             raise ValueError("needs `rate:`, like `rate: 200/s`")
         if self.schedule.seconds > LONGEST:
             raise ValueError(f"lasts {show_duration(self.schedule.seconds)} with its ramp; 30m is the most")
@@ -195,12 +212,16 @@ class LoadSettings(BaseModel):
 
     @property
     def schedule(self) -> Schedule:
-        stages = ((self.full, self.ramp),) if isinstance(self.ramp, float) else self.ramp
+        stages = self.ramp if isinstance(self.ramp, tuple) else ((self.full, self.ramp),)
         stretches, before = [], 0.0
         for reached, seconds in stages:
             stretches.append(Stretch(before, reached, seconds))
             before = reached
         return Schedule([*stretches, Stretch(self.full, self.full, self.duration)])
+
+    @property
+    def good(self) -> tuple[tuple[int, int], ...]:
+        return tuple(status_range(one) for one in self.status)
 
     @property
     def most_connections(self) -> int:
