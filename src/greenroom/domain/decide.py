@@ -65,6 +65,8 @@ def _notes(scene: Scene) -> Decision | None:
     moved = drift(scene)
     if not moved and not scene.settled:
         return None  # it was told so, but it is not so yet
+    if service.unsure and not moved:
+        return Note(Judged(name, "route", Verdict.PASS, "the route is seen again, and is as expected"))
     if moved != service.drift and not (service.drift and (service.restore or service.accept)):
         verdict = Verdict.FAIL if moved else Verdict.PASS
         return Note(Judged(name, "route", verdict, moved or "the route is as expected"))

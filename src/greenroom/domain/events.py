@@ -15,6 +15,7 @@ from typing import Any
 
 from greenroom.domain.gating import tolerated
 from greenroom.domain.model import Event, Verdict
+from greenroom.domain.numbers import beside
 from greenroom.domain.phases import ENDS, Phase
 from greenroom.domain.records import Entry, Judged, Moved, Requested
 from greenroom.domain.release import Release, Service
@@ -171,11 +172,9 @@ def _about(release: Release, entry: Entry) -> dict[str, Any]:
 
 
 def _numbers(release: Release, record: object) -> dict[str, Any]:
-    """Those that this record brings, else those of the last verdict of the analysis."""
-    own = record.facts.get("numbers") if isinstance(record, Moved) else None
-    last = release.judgement("analysis")
-    found = own or (last.memo.get("numbers") if last is not None and last.memo else None)
-    return dict(found) if found else {}
+    """Those that this record brings, else those with which it was decided to go back."""
+    own = record.facts.get("figures") if isinstance(record, Moved) else None
+    return beside(release, own or release.beside)
 
 
 def _ways(kind: str, after: Service, at: float) -> dict[str, str]:

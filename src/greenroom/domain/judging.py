@@ -99,7 +99,7 @@ def judged(scene: Scene, release: Release, *, final: bool) -> Finding:
     blind = scene.seen.unseen.get(Need.MEASUREMENT) if any(not rule.source for rule in rules) else None
     if final and blind is not None:
         counted = Finding(Verdict.UNKNOWN, f"the analysis sees nothing: {blind}")
-    said = judge_sources(rules, scene.seen.readings, final=final)
+    said = judge_sources(rules, scene.seen.readings, final=final, since=history.first.get(release.colour))
     for verdict in (Verdict.FAIL, Verdict.UNKNOWN, Verdict.WAIT):
         for finding in (counted, said):
             if finding.verdict is verdict:

@@ -5,10 +5,22 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from greenroom.domain.assess import quantile
+from greenroom.domain.assess import figures_of
 from greenroom.domain.figures import Figures
+from greenroom.domain.history import quantile
 from greenroom.domain.model import Document
 from greenroom.domain.release import Release
+
+
+def beside(release: Release, document: Document | None) -> dict[str, Any]:
+    """From what stands in the journal (`judging.figures_beside`); empty where that is nothing, or of another shape."""
+    try:
+        candidate = figures_of((document or {}).get("candidate"))
+        baseline = figures_of((document or {}).get("baseline"))
+        over = float((document or {}).get("seconds", 0.0))
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return {}
+    return {} if candidate is None else numbers(release, candidate, baseline, over)
 
 
 def numbers(release: Release, candidate: Figures, baseline: Figures | None, over: float) -> dict[str, Any]:

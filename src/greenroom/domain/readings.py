@@ -32,9 +32,11 @@ class _Said(StrEnum):
     UNASKED = "unasked"
 
 
-def judge_sources(rules: Sequence[Rule], readings: Mapping[str, Sequence[Reading]], *, final: bool) -> Finding:
+def judge_sources(
+    rules: Sequence[Rule], readings: Mapping[str, Sequence[Reading]], *, final: bool, since: float | None = None
+) -> Finding:
     """All rules that ask a source: the first that fails, else the first that cannot be told, else the first that waits."""
-    found = [judge_readings(rule, readings.get(rule.source, ()), final=final) for rule in rules if rule.source]
+    found = [judge_readings(rule, readings.get(rule.source, ()), final=final, since=since) for rule in rules if rule.source]
     for verdict in (Verdict.FAIL, Verdict.UNKNOWN, Verdict.WAIT):
         for finding in found:
             if finding.verdict is verdict and (finding.reason or not final or verdict is not Verdict.WAIT):
@@ -49,7 +51,7 @@ def judge_readings(rule: Rule, readings: Sequence[Reading], *, final: bool, sinc
     baseline's with the rule's `confidence`. UNKNOWN: the source could not be asked the last time. With `final` the policy
     for no data decides; without it, nothing wrong is WAIT. `since`: when the candidate first had traffic.
     """
-    if since is not None:
+    if since is not None and rule.warm_up:
         readings = [r for r in readings if r.at >= since + rule.warm_up]
     said = [_said(rule, reading) for reading in readings]
     row = _row(said)

@@ -100,6 +100,8 @@ class Release:
     judged: Mapping[str, Judgement] = field(default_factory=dict)
     usual: Figures | None = None
     """What the baseline did in its last window before the shift."""
+    beside: Mapping[str, Any] | None = None
+    """What both versions' users met of late when it was decided to go back (`judging.figures_beside`)."""
 
     @property
     def row(self) -> Row:
@@ -200,6 +202,8 @@ class Service:
     drift: str = ""
     drifted: float | None = None
     """Since when the route is not ours."""
+    unsure: bool = False
+    """The route was somebody else's when we looked away (`down`): since when it has left a colour is not known."""
     unseen: Judgement | None = None
     accept: bool = False
     restore: bool = False

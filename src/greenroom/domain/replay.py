@@ -68,7 +68,8 @@ def _requested(state: Service, record: Requested, at: float) -> Service:
         case "deploy":
             return _begin(state, record, at)
         case "down":
-            return replace(state, down=True, drift="", restore=False, accept=False)
+            unsure = state.unsure or bool(state.drift)
+            return replace(state, down=True, drift="", unsure=unsure, restore=False, accept=False)
         case "resume" if state.down:
             return replace(state, down=False)
         case "retire":
@@ -132,6 +133,7 @@ def _moved(state: Service, record: Moved, at: float) -> Service:
         ended=at if record.to in ENDS else None,
         artefact=str(record.facts.get("artefact", release.artefact)),
         usual=figures_of(record.facts.get("baseline")) or release.usual,
+        beside=record.facts.get("figures") or release.beside,
     )
     state = replace(state, release=moved, attempts={}, unseen=None, accept=False)
     match record.to:
@@ -154,7 +156,7 @@ def _judged(state: Service, record: Judged, at: float) -> Service:
         drift = record.reason if record.verdict is Verdict.FAIL else ""
         state = _drifting(state, bool(drift), at)
         state = replace(state, drift=drift, restore=state.restore and bool(drift), accept=False)
-        state = replace(state, left=dict.fromkeys(Colour, at))
+        state = replace(state, left=dict.fromkeys(Colour, at), unsure=False)
     if record.subject == "look":
         state = replace(state, unseen=judgement if record.verdict is Verdict.UNKNOWN else None)
     if record.subject == "live":
