@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from greenroom.domain.assess import figures_document
 from greenroom.domain.events import KINDS, event_of
 from greenroom.domain.figures import Figures
 from greenroom.domain.model import Event, Verdict
-from greenroom.domain.numbers import as_row, numbers
+from greenroom.domain.numbers import as_row, beside
 from greenroom.domain.phases import Phase
 from greenroom.domain.plan import Gate, Plan, When
 from greenroom.domain.records import Entry, Judged, Moved, Record, Requested
 from greenroom.domain.release import Service
 from greenroom.domain.replay import fold
 
-PLAN = Plan(gates=(Gate("the team", When.APPROVE, people=True), Gate("scan", When.BAKE, notify_only=True), Gate("zap", When.BAKE)))
+PLAN = Plan(
+    gates=(
+        Gate("the team", When.APPROVE, people=True),
+        Gate("scan", When.BAKE, notify_only=True),
+        Gate("zap", When.BAKE),
+    )
+)
 
 
 def told(records: Sequence[Record]) -> list[Event]:
@@ -80,18 +87,18 @@ def test_a_rollback_shows_both_colours_the_reason_and_its_evidence() -> None:
     plan = Plan()
     candidate = Figures(1000, 120, latency=((5.0, 400), (250.0, 995), (float("inf"), 1000)))
     usual = Figures(9000, 0, latency=((5.0, 8000), (25.0, 9000), (float("inf"), 9000)))
-    before = [*LIVE, deploy(2, "2.0", "green", plan), *SECOND[1:]]
-    state = Service()
-    for seq, record in enumerate(before, 1):
-        state = fold(state, Entry(seq, 0.0, 1, record))
-    assert state.release is not None
-    found = numbers(state.release, candidate, usual, 5.0)
+    found = {
+        "seconds": 5.0,
+        "candidate": figures_document(candidate),
+        "baseline": figures_document(usual),
+    }
     records = [
-        *before,
+        *LIVE,
+        deploy(2, "2.0", "green", plan),
+        *SECOND[1:],
         Moved("r-0002", Phase.SHIFT, "every check passed"),
         Judged("r-0002", "live", Verdict.PASS, "observed", {"blue": 0, "green": 100}),
-        Judged("r-0002", "analysis", Verdict.FAIL, "error rate 12 %", {"numbers": found}),
-        Moved("r-0002", Phase.ROLLING_BACK, "error rate 12 %\nGET /: 500\nGET /b: 502"),
+        Moved("r-0002", Phase.ROLLING_BACK, "error rate 12 %\nGET /: 500\nGET /b: 502", facts={"figures": found}),
         Judged("r-0002", "live", Verdict.PASS, "observed", {"blue": 100, "green": 0}),
         Moved("r-0002", Phase.ROLLED_BACK, "error rate 12 %\nGET /: 500\nGET /b: 502"),
     ]
@@ -129,6 +136,22 @@ def test_a_rollback_shows_both_colours_the_reason_and_its_evidence() -> None:
         "p50": "250 ms",
         "p99": "250 ms",
     }
+
+
+def test_figures_of_another_shape_are_no_numbers() -> None:
+    state = Service()
+    for seq, record in enumerate([*LIVE, *SECOND], 1):
+        state = fold(state, Entry(seq, 0.0, 1, record))
+    assert state.release is not None
+    for document in (
+        None,
+        {},
+        {"candidate": None},
+        {"candidate": 7},
+        {"candidate": {"requests": "x"}},
+        {"seconds": "x"},
+    ):
+        assert beside(state.release, document) == {}
 
 
 def test_without_traffic_there_are_no_numbers_to_divide() -> None:
