@@ -257,6 +257,30 @@ def test_a_long_page_is_compared_to_its_end(tmp_path: Path, line: int) -> None:
     assert "/: 1 line of the body" in finding.reason
 
 
+def test_many_requests_are_compared_a_moment_at_a_time(tmp_path: Path) -> None:
+    """Who comes after a crash goes on where the other was; no secret is in what the journal keeps."""
+    late = threading.Event()
+
+    def slow(_: Server) -> Answer:
+        late.wait(1.1)
+        return 200, HTML, "x"
+
+    live = {"/s3cret-value": slow, "/b": page("x", location="/s3cret-value")}
+    candidate = {"/s3cret-value": page("s3cret-value"), "/b": page("x", location="/other")}
+    settings = CompareSettings(paths=list(live))
+    with serving(live, candidate) as (first, second):
+        case = a_case(first.url, second.url)
+        finding = CompareCheck(settings, place(tmp_path)).ask(case, None)
+        assert (finding.verdict, finding.reason) == (Verdict.WAIT, "1 of 2 requests, 1 differ")
+        late.set()
+        memo = json.dumps(finding.memo)
+        finding = CompareCheck(settings, place(tmp_path)).ask(case, json.loads(memo))
+        assert [path for _, path in second.seen] == ["/s3cret-value", "/b"]
+    assert finding.verdict is Verdict.FAIL
+    assert "/${TOKEN}: 1 line of the body; /b: location /${TOKEN} → /other" in finding.reason
+    assert "s3cret" not in memo + repr(finding)
+
+
 def test_both_are_asked_with_safe_methods_only(tmp_path: Path) -> None:
     flows = tmp_path / "flows.yaml"
     flows.write_text(

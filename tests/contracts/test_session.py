@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -149,6 +150,32 @@ def test_one_store_for_each_colour_is_as_good_as_none(tmp_path: Path) -> None:
 
 
 # --- why it does not work, by the likely reason
+
+
+class Replicas:
+    """One store for each replica, behind a router that goes round. Sessions are opened at the first."""
+
+    def __init__(self, *stores: InMemory) -> None:
+        self._stores, self._turn = stores, itertools.count()
+
+    def put(self, key: str, value: bytes) -> str:
+        return self._stores[0].put(key, value)
+
+    def get(self, key: str) -> bytes | None:
+        return self._stores[next(self._turn) % len(self._stores)].get(key)
+
+
+def test_a_replica_that_does_not_know_the_session(tmp_path: Path) -> None:
+    store = InMemory()
+    with two(App(Replicas(store, InMemory())), App(store)) as (live, idle):
+        own = asked(live.url, idle.url, tmp_path)
+        assert asked(live.url, idle.url, tmp_path, times=1).reason.count("does not work") == 1, "only the way back"
+    assert "a session opened on blue (live) does not work there: GET /account: answered 401" in own.reason
+    assert "single processes keep sessions in their own memory: it worked before, at another replica" in own.reason
+    store = InMemory()
+    with two(App(store), App(Replicas(store, store, InMemory()))) as (live, idle):
+        finding = asked(live.url, idle.url, tmp_path)
+    assert "not all replicas of green (candidate) are alike: it worked before, at another one" in finding.reason
 
 
 def test_nothing_is_live_before_the_first_release(tmp_path: Path) -> None:

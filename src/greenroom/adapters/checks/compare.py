@@ -56,18 +56,19 @@ class _Progress:
         kept = {"different": self.different, "noise": self.noise, "odd": self.odd, "evidence": self.evidence}
         return {"mark": mark, "done": self.done, **kept}
 
-    def take(self, request: Compared, found: Difference, status: int) -> None:
+    def take(self, path: str, found: Difference, status: int) -> None:
+        """`path` and `found` have no secret in them any more: they go to the journal."""
         self.done += 1
         if found.noise:
-            self.noise.append(short(f"{request.path} ({', '.join(found.noise[:_NAMED])})", 200))
+            self.noise.append(short(f"{path} ({', '.join(found.noise[:_NAMED])})", 200))
         if found.what:
-            line = short(f"{request.path}: {found.what}", 400)
+            line = short(f"{path}: {found.what}", 400)
             self.different.append(line)
             cut = [f"  … and {len(found.diff) - _EACH} more lines"] if len(found.diff) > _EACH else []
             self.evidence += [line, *(f"  {more}" for more in found.diff[:_EACH]), *cut]
             del self.evidence[_LINES:]
         elif status >= 400:
-            self.odd.append(short(f"{request.path} ({status})", 200))
+            self.odd.append(short(f"{path} ({status})", 200))
 
 
 class _Unseen(Exception):
@@ -108,7 +109,7 @@ class CompareCheck:
         try:
             while progress.done < len(requests):
                 request = requests[progress.done]
-                progress.take(request, *self._compared(case, request, hidden))
+                progress.take(hidden.conceal(request.path), *self._compared(case, request, hidden))
                 if time.monotonic() > until and progress.done < len(requests):
                     differ = f", {len(progress.different)} differ" if progress.different else ""
                     so_far = f"{progress.done} of {len(requests)} requests{differ}"
@@ -129,11 +130,12 @@ class CompareCheck:
         try:
             new = self._asked(case, candidate, request, hidden, deadline)
         except Failed as error:
-            return Difference(f"no answer from {candidate.title}: {error}"), status
+            return Difference(hidden.conceal(f"no answer from {candidate.title}: {error}")), status
         second, _ = self._live(case, live, request, hidden, deadline)
         host = host_of({**self.settings.headers, **request.headers, **candidate.own})
         found = difference(first, normal(new, self._rules, candidate.url, host), second)
-        return replace(found, diff=tuple(hidden.conceal(line) for line in found.diff)), status
+        diff = tuple(hidden.conceal(line) for line in found.diff)
+        return replace(found, what=hidden.conceal(found.what), diff=diff), status
 
     def _live(self, case: Case, live: Side, request: Compared, hidden: Hidden, deadline: float) -> tuple[Normal, int]:
         try:
