@@ -102,8 +102,6 @@ class Release:
     """What the baseline did in its last window before the shift."""
     beside: Mapping[str, Any] | None = None
     """What both versions' users met of late when it was decided to go back (`judging.figures_beside`)."""
-    beside: Mapping[str, Any] | None = None
-    """What both versions' users met of late when it was decided to go back (`judging.figures_beside`)."""
 
     @property
     def row(self) -> Row:

@@ -134,7 +134,6 @@ def _moved(state: Service, record: Moved, at: float) -> Service:
         artefact=str(record.facts.get("artefact", release.artefact)),
         usual=figures_of(record.facts.get("baseline")) or release.usual,
         beside=record.facts.get("figures") or release.beside,
-        beside=record.facts.get("figures") or release.beside,
     )
     state = replace(state, release=moved, attempts={}, unseen=None, accept=False)
     match record.to:
