@@ -21,7 +21,7 @@ from greenroom.adapters.nginx.examine import include_lines, prepare
 from greenroom.adapters.nginx.log import LIMIT
 from greenroom.adapters.nginx.settings import NginxSettings
 from greenroom.domain.figures import Figures
-from greenroom.domain.model import Backend, Colour, Endpoint, RoutingSpec, Split
+from greenroom.domain.model import Backend, Colour, Endpoint, First, RoutingSpec, Split
 from greenroom.errors import Permanent, PortError, Temporary
 from greenroom.ports import Place, Ran
 from greenroom.testing import traffic
@@ -175,6 +175,25 @@ def test_shares_are_exact_and_need_no_reload(rig: Rig) -> None:
         assert abs(count.get(GREEN, 0) - 12 * percent) <= 6 * deviation
         assert sum(count.values()) == 1200
     assert rig.reloads() == before
+
+
+def test_who_goes_first_costs_one_reload_once(rig: Rig) -> None:
+    blue, green = rig.backend(BLUE), rig.backend(GREEN)
+    staff = First("X-Staff", r"a.b $1 {;} \n 'c' #", GREEN)
+    rig.route(blue, green)
+    rig.route(blue, green, first=staff)
+    known = rig.reloads()
+    for split in (Split(95, 5), Split.all_to(BLUE)):
+        rig.route(blue, green, split=split, first=staff)
+        assert rig.send(headers={"x-staff": staff.value}).by is GREEN
+        answers = [rig.send(headers={"x-staff": other}).by for other in ("axb $1 {;} \\n 'c' #", staff.value.upper())]
+        assert split.green or answers == [BLUE, BLUE]
+    rig.route(blue, green)
+    assert rig.send(headers={"x-staff": staff.value}).by is BLUE
+    rig.route(blue, green, first=staff)
+    rig.route(blue, green, to=GREEN, first=First(staff.header, staff.value, BLUE))
+    assert rig.send(headers={"x-staff": staff.value}).by is BLUE
+    assert rig.reloads() == known
 
 
 def test_a_user_stays_where_he_is_and_a_cohort_only_grows(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,12 +32,15 @@ def test_every_share_takes_exactly_its_buckets() -> None:
 def test_a_state_is_its_name(share: int, test: Colour | None) -> None:
     state = State("1795286498052-1b4b29f8d3caa23e", Split.share(GREEN, share), test)
     assert State.read(state.name) == state
+    for first in (BLUE, GREEN):
+        assert State.read(replace(state, first=first).name) == replace(state, first=first)
 
 
 def test_other_names_are_no_states() -> None:
     nothing = State("7-ab", Split.none(), None)
     assert State.read(nothing.name) == nothing
-    for name in ("", "off", "7-ab-g101-tnone", "7-ab-g05-tnone", "7-ab-g005-tred", "../7-ab-g005-tnone"):
+    wrong = ("7-ab-g101-tnone", "7-ab-g05-tnone", "7-ab-g005-tred", "../7-ab-g005-tnone", "7-ab-g005-tnone-fred")
+    for name in ("", "off", *wrong):
         assert State.read(name) is None
 
 
@@ -67,8 +71,9 @@ def test_the_longest_names_fit_into_nginxs_tables(tmp_path: Path) -> None:
     ports = free_ports(2)
     way = {"header": "x-" + "h" * 30, "host": f"{'idle-' * 12}shop.example", "listen": f"127.0.0.1:{ports[0]}"}
     given = {"listen": f"127.0.0.1:{ports[1]}", "folder": str(tmp_path), "sticky": True, "test_route": way}
+    named = ("x-" + "s" * 30, r"odd $1 {;} \n 'é' ~^.*$ #")
     six = {BLUE: (Endpoint("::1", 9001), Endpoint("127.0.0.1", 9002))}
-    made = topology(NginxSettings.model_validate(given), service, six, "0" * 32, tmp_path)
+    made = topology(NginxSettings.model_validate(given), service, six, "0" * 32, tmp_path, named)
     (tmp_path / "log").mkdir()
     for name, content in made.files.items():
         (tmp_path / name).write_bytes(content)

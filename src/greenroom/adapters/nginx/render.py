@@ -42,9 +42,18 @@ class Topology:
     files: Mapping[str, bytes]
 
 
-def topology(settings: NginxSettings, service: str, upstreams: Upstreams, token: str, base: Path) -> Topology:
-    """`base`: the folder that relative paths of certificates begin in."""
-    page = _Page(settings, service, token, base)
+def topology(
+    settings: NginxSettings,
+    service: str,
+    upstreams: Upstreams,
+    token: str,
+    base: Path,
+    named: tuple[str, str] | None = None,
+) -> Topology:
+    """`base`: the folder that relative paths of certificates begin in. `named`: the header, and its value, of those who
+    may go first.
+    """
+    page = _Page(settings, service, token, base, named)
     texts = {HTTP: page.http(upstreams), ROUTE: page.route(), LOG: page.log()}
     texts = {name: _HEAD.format(service=service) + text for name, text in texts.items()}
     revision = digest("".join(texts.values()).encode())
@@ -68,8 +77,10 @@ def _quoted(text: str) -> str:
 
 
 class _Page:
-    def __init__(self, settings: NginxSettings, service: str, token: str, base: Path) -> None:
-        self._s, self._service, self._token, self._base = settings, service, token, base
+    def __init__(
+        self, settings: NginxSettings, service: str, token: str, base: Path, named: tuple[str, str] | None
+    ) -> None:
+        self._s, self._service, self._token, self._base, self._named = settings, service, token, base, named
         self._inside = settings.inside(service)
         self._bare = _short(service).replace("-", "_")
         self._v = f"${self._bare}"
@@ -124,16 +135,30 @@ class _Page:
         v, off = self._v, "before" if self._s.before else "nobody"
         text = "# Where it goes: as the link says, which is looked at once for each request, when it is sent on.\n"
         shares = [("000", "blue"), ("100", "green"), (rf"(?<{self._share}>0\d\d)", f"{v}_picked")]
-        users = [(pattern(share, "[a-z]+"), to) for share, to in shares]
+        some = self._named is not None
+        users = [(pattern(share, "[a-z]+", some), to) for share, to in shares]
         # Nobody has been sent anywhere yet while the first release is being tested, either.
         users += [(f"~/{STATES}/{OFF}$", off), (pattern("none", "[a-z]+"), off)]
         text += table("$realpath_root", f"{v}_users", ("default", "nobody"), *users)
-        tests = [(pattern("[a-z0-9]+", colour), str(colour)) for colour in Colour]
+        tests = [(pattern("[a-z0-9]+", colour, some), str(colour)) for colour in Colour]
         text += table("$realpath_root", f"{v}_test", ("default", "nobody"), *tests)
-        text += table(f"{v}_asks", f"{v}_to", ("default", f"{v}_users"), (TEST, f"{v}_test"), (ANY, "nobody"))
+        whom = f"{v}_users"
+        if self._named is not None:
+            text += self._first(*self._named)
+            whom = f"{v}_whom"
+        text += table(f"{v}_asks", f"{v}_to", ("default", whom), (TEST, f"{v}_test"), (ANY, "nobody"))
         if self._s.before:  # there always is somebody for users
             text += table(f"{v}_asks", f"{v}_door", ("default", f"{v}_asks"), (USERS, ANY))
         return text
+
+    def _first(self, header: str, value: str) -> str:
+        """Users with this header go where the state says, if it says anything of them."""
+        v = self._v
+        who = [(f"~^{_exactly(value)}$", "1"), ("default", "")] if value else [("default", "1"), ("", "")]
+        text = table(f"$http_{header.lower().replace('-', '_')}", f"{v}_named", *who)
+        chosen = [(f"~-f{colour}$", str(colour)) for colour in Colour]
+        text += table("$realpath_root", f"{v}_chosen", ("default", f"{v}_users"), *chosen)
+        return text + table(f"{v}_named", f"{v}_whom", ("default", f"{v}_users"), ("1", f"{v}_chosen"))
 
     def _small(self) -> str:
         v = self._v
@@ -214,6 +239,11 @@ class _Page:
         # All of them: to ask which ones count would cost more than to write them.
         ours = f"access_log {self._inside}/{REQUESTS} {self._name};\n"
         return ours + "".join(f"access_log {line};\n" for line in self._s.access_log)
+
+
+def _exactly(text: str) -> str:
+    """A pattern for this text alone, in which nothing means anything to nginx."""
+    return "".join(c if c.isalnum() or not c.isascii() else f"\\x{ord(c):02X}" for c in text)
 
 
 def _short(service: str) -> str:

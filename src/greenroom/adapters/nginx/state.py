@@ -20,23 +20,29 @@ OFF = "off"
 USERS, TEST, ANY = "users", "test", "lost"
 """Who asks. `ANY`: is let in by every state: a request that is lost on purpose."""
 
-_NAME = re.compile(r"(?P<revision>[0-9]+-[0-9a-f]+)-g(?P<share>\d{3}|none)-t(?P<test>blue|green|none)")
+_NAME = re.compile(
+    r"(?P<revision>[0-9]+-[0-9a-f]+)-g(?P<share>\d{3}|none)-t(?P<test>blue|green|none)(-f(?P<first>blue|green))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class State:
+    """`first`: where those go who go first, None while there are none."""
+
     revision: str
     split: Split
     test: Colour | None
+    first: Colour | None = None
 
     @property
     def name(self) -> str:
         share = f"{self.split.green:03d}" if self.split != Split.none() else "none"
-        return f"{self.revision}-g{share}-t{self.test or 'none'}"
+        return f"{self.revision}-g{share}-t{self.test or 'none'}{f'-f{self.first}' if self.first else ''}"
 
     @classmethod
     def of(cls, spec: RoutingSpec, revision: str) -> State:
-        return cls(revision, spec.split, spec.test)
+        routed = spec.split != Split.none()
+        return cls(revision, spec.split, spec.test, spec.first.colour if spec.first and routed else None)
 
     @classmethod
     def read(cls, name: str) -> State | None:
@@ -45,12 +51,13 @@ class State:
         if match is None or (match["share"] != "none" and int(match["share"]) > 100):
             return None
         split = Split.none() if match["share"] == "none" else Split.share(Colour.GREEN, int(match["share"]))
-        return cls(match["revision"], split, None if match["test"] == "none" else Colour(match["test"]))
+        first = Colour(match["first"]) if match["first"] else None
+        return cls(match["revision"], split, None if match["test"] == "none" else Colour(match["test"]), first)
 
 
-def pattern(share: str, test: str) -> str:
-    """Of where the link leads, for nginx: with parts of a name."""
-    return rf"~-g{share}-t{test}$"
+def pattern(share: str, test: str, first: bool = False) -> str:
+    """Of where the link leads, for nginx: with parts of a name. `first`: some may go first."""
+    return rf"~-g{share}-t{test}{'(?:-f[a-z]+)?' if first else ''}$"
 
 
 def made(name: str) -> Command:

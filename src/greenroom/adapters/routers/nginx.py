@@ -41,6 +41,7 @@ class NginxRouter:
             Capability.LATENCY,
             Capability.HOSTS,
             Capability.STICKY,
+            Capability.FIRST,
             Capability.PARITY,
         }
     )
@@ -132,17 +133,19 @@ class NginxRouter:
             make(self._host, self._folder)
         token = shelf.token or secrets.token_hex(16)
         final, first = _wanted(spec, shelf)
-        last = self._topology(final, token)
+        named = _named(spec, shelf.told)
+        last = self._topology(final, token, named)
         told = self._compose(spec, key, shelf, last, final)
         written = Write(TOLD, dumps(told))
-        self._changer.become(self._topology(first, token), shelf, token, key.epoch, [written])
+        self._changer.become(self._topology(first, token, named), shelf, token, key.epoch, [written])
         settled = [Gone(REFUSED)] if shelf.refused else []
         self._changer.switch(told, State.of(spec, told.revision).name, key.epoch, written, *settled)
         if final != first:
             self._changer.become(last, read(self._host, self._folder), token, key.epoch, [written])
 
-    def _topology(self, upstreams: Upstreams, token: str) -> Topology:
-        return topology(self._settings, self._place.service, upstreams, token, self._place.file.absolute().parent)
+    def _topology(self, upstreams: Upstreams, token: str, named: tuple[str, str] | None) -> Topology:
+        base = self._place.file.absolute().parent
+        return topology(self._settings, self._place.service, upstreams, token, base, named)
 
     def _compose(self, spec: RoutingSpec, key: ActionKey, shelf: Shelf, wanted: Topology, ends: Upstreams) -> Told:
         before = shelf.told
@@ -160,6 +163,7 @@ class NginxRouter:
             "state": [State.of(spec, told.revision).name, shelf.state],
             "upstreams": {c: [[e.host, e.port, e.machine] for e in ends[c]] for c in Colour},
             "moving": _moving(spec, before, ends),
+            **({"first": named} if (named := _named(spec, before)) else {}),
         }
         return replace(told, extra=extra)
 
@@ -195,7 +199,7 @@ class NginxRouter:
         """How nginx speaks to this colour's replicas, wherever they are."""
         shelf = read(self._host, self._folder)
         told = shelf.told
-        asked = self._topology(_upstreams(told), shelf.token)
+        asked = self._topology(_upstreams(told), shelf.token, _named(None, told))
         on_disk = Topology("", {name: shelf.files.get(name, b"") for name in CONFIGURATION})
         mine, wanted = (settings_of(t, self._place.service, colour) for t in (on_disk, asked))
         return {"upstream": Facts(mine, wanted)} if told and _upstreams(told).get(colour) else {}
@@ -205,6 +209,14 @@ def _upstreams(told: Told | None) -> dict[Colour, tuple[Endpoint, ...]]:
     """Where the colours are, by the files that go with this telling."""
     known = told.extra.get("upstreams", {}) if told else {}
     return {colour: tuple(Endpoint(*e) for e in known.get(colour, ())) for colour in Colour}
+
+
+def _named(spec: RoutingSpec | None, before: Told | None) -> tuple[str, str] | None:
+    """By which header nginx knows who may go first. It is kept, so that the next release with the same needs no reload."""
+    if spec is not None and spec.first is not None:
+        return spec.first.header, spec.first.value
+    known = before.extra.get("first") if before else None
+    return (known[0], known[1]) if known else None
 
 
 def _moving(spec: RoutingSpec, before: Told | None, ends: Upstreams) -> bool:
@@ -223,15 +235,15 @@ def _wanted(spec: RoutingSpec, shelf: Shelf) -> tuple[Upstreams, Upstreams]:
     A colour that nobody is sent to stays as it is, so that to forget it costs no reload.
     """
 
-    def used(split_of: int, test: Colour | None, colour: Colour) -> bool:
-        return split_of > 0 or test is colour
+    def used(split_of: int, colour: Colour, *more: Colour | None) -> bool:
+        return split_of > 0 or colour in more
 
     now, current = State.read(shelf.state), _upstreams(shelf.told)
     final: dict[Colour, tuple[Endpoint, ...]] = {}
     first: dict[Colour, tuple[Endpoint, ...]] = {}
     for colour in Colour:
-        later = used(spec.split.of(colour), spec.test, colour)
+        later = used(spec.split.of(colour), colour, spec.test, spec.first.colour if spec.first else None)
         final[colour] = spec.backend(colour).endpoints or (() if later else current[colour])
-        serves = now is not None and used(now.split.of(colour), now.test, colour)
+        serves = now is not None and used(now.split.of(colour), colour, now.test, now.first)
         first[colour] = current[colour] if serves and not later and current[colour] else final[colour]
     return final, first
