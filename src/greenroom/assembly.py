@@ -176,11 +176,12 @@ def _examined(loaded: Loaded, premises: Premises, what: str) -> list[str]:
         if examine is not None:
             for name, place in _places(sections, premises, kind).items():
                 calls[f"{kind}/{name}"] = partial(_told, kind, name, partial(examine, section.settings, place))
-    for index, section in enumerate(sections.checks):
-        examine = getattr(plugins.find("check", section.type), what, None)
+    listed = [("check", f"checks[{index}]", section) for index, section in enumerate(sections.checks)]
+    listed += [("gate", f"gates[{index}]", section) for index, section in enumerate(sections.gates)]
+    for kind, key, section in listed:
+        examine = getattr(plugins.find(kind, section.type), what, None)
         if examine is not None:
-            kind = f"checks[{index}]"
-            calls[f"{kind}/"] = partial(_told, kind, "", partial(examine, section.settings, premises.place()))
+            calls[f"{key}/"] = partial(_told, key, "", partial(examine, section.settings, premises.place()))
     return _placed(loaded, [problem for told in _side_by_side(calls).values() for problem in told])
 
 

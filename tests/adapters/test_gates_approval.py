@@ -103,16 +103,17 @@ def test_who_may_not_is_told_why(
     assert found.startswith(objection) if objection else found == ""
 
 
-def test_approvers_must_exist_on_this_machine() -> None:
-    group = grp.getgrall()[0].gr_name
-    good = ApprovalSettings.model_validate({"approvers": [getpass.getuser(), f"group:{group}"]})
-    assert good.approvers == [getpass.getuser(), f"group:{group}"]
+def test_approvers_must_exist_on_this_machine_before_a_deploy() -> None:
+    """And only then: a file whose approver has left must still be read, for it is what is rolled back."""
+    here = Place("shop", Path("greenroom.yaml"), Path("state"))
+    known = [getpass.getuser(), f"group:{grp.getgrall()[0].gr_name}"]
+    assert ApprovalGate.problems(ApprovalSettings(approvers=known), here) == []
     for name in ("nobody-of-that-name", "group:nobody-of-that-name", "eve@example.org"):
-        with pytest.raises(
-            ValidationError, match=r"knows nobody called .*; correct `approvers`, or write `anywhere: true`"
-        ):
-            ApprovalSettings.model_validate({"approvers": [getpass.getuser(), name]})
-        assert ApprovalSettings.model_validate({"approvers": [name], "anywhere": True}).approvers == [name]
+        (problem,) = ApprovalGate.problems(ApprovalSettings(approvers=[*known, name]), here)
+        assert problem.startswith(
+            f"this machine knows nobody called {name}; correct `approvers`, or write `anywhere: true`"
+        )
+        assert ApprovalGate.problems(ApprovalSettings(approvers=[name], anywhere=True), here) == []
 
 
 WRONG = [

@@ -1,7 +1,8 @@
 """The gate `approval`: people say yes with `greenroom promote`.
 
 Who has said it is in the case; nothing is kept here. An approval that came late still counts: a deadline that passed
-while nobody looked must not make a yes worthless.
+while nobody looked must not make a yes worthless. Whether approvers exist is looked at before a deploy, not whenever the
+file is read: an account that is deleted later must not keep what is live from being rolled back.
 """
 
 from __future__ import annotations
@@ -54,12 +55,6 @@ class ApprovalSettings(BaseModel):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        unknown = [] if self.anywhere else [name for name in self.approvers if not _known(name)]
-        if unknown:
-            raise ValueError(
-                f"this machine knows nobody called {', '.join(unknown)}; correct `approvers`, or write `anywhere: true` "
-                "if they approve from elsewhere"
-            )
         groups = any(name.startswith(GROUP) for name in self.approvers)
         if self.approvers and not groups and self.needed > len(self.approvers):
             raise ValueError(f"`needed: {self.needed}`, and `approvers` names only {len(self.approvers)}")
@@ -79,6 +74,14 @@ class ApprovalGate:
     def __init__(self, settings: ApprovalSettings, place: Place) -> None:
         self.settings = settings
         self.name = settings.name
+
+    @staticmethod
+    def problems(settings: ApprovalSettings, place: Place) -> list[str]:
+        unknown = [] if settings.anywhere else [name for name in settings.approvers if not _known(name)]
+        if not unknown:
+            return []
+        way_out = "correct `approvers`, or write `anywhere: true` if they approve from elsewhere"
+        return [f"this machine knows nobody called {', '.join(unknown)}; {way_out}"]
 
     def ask(self, case: Case, memo: Document | None) -> Finding:
         settings = self.settings

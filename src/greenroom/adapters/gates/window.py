@@ -1,7 +1,12 @@
-"""The gate `window`: releases go at certain hours, and not while it is frozen. A pure function of the case's clock."""
+"""The gate `window`: releases go at certain hours, and not while it is frozen. A pure function of the case's clock.
+
+Whether this machine knows the zone is looked at before a deploy, not whenever the file is read: a zone that an upgrade of
+the machine takes away must not keep what is live from being rolled back.
+"""
 
 from __future__ import annotations
 
+import re
 import shlex
 import zoneinfo
 from datetime import UTC, timedelta, tzinfo
@@ -17,6 +22,7 @@ from greenroom.ports import Place
 from greenroom.units import show_duration
 
 _AGAIN = 60.0
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z][A-Za-z0-9_+-]*)*")
 
 
 def _text(value: Any) -> Any:
@@ -73,21 +79,21 @@ class WindowSettings(BaseModel):
     @field_validator("zone")
     @classmethod
     def _zone(cls, name: str) -> str:
-        _zone_of(name)
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"there is no time zone {name!r}; write it like `Europe/Berlin`")
         return name
 
     @model_validator(mode="after")
     def _opens(self) -> Self:
         if not self.open and not self.freezes:
             raise ValueError("needs `open:` or `freezes:`; a window that is always open does nothing")
-        if not self.hours.opens_ever():
+        if not self.hours(UTC).opens_ever():
             raise ValueError("can never open: the freezes leave no time that is open for more than a year")
         return self
 
-    @property
-    def hours(self) -> Hours:
+    def hours(self, zone: tzinfo) -> Hours:
         freezes = tuple(freeze.freeze for freeze in self.freezes)
-        return Hours(tuple(span(text) for text in self.open), freezes, _zone_of(self.zone))
+        return Hours(tuple(span(text) for text in self.open), freezes, zone)
 
 
 class WindowGate:
@@ -99,10 +105,21 @@ class WindowGate:
     def __init__(self, settings: WindowSettings, place: Place) -> None:
         self.settings = settings
         self.name = settings.name
-        self._hours = settings.hours
+
+    @staticmethod
+    def problems(settings: WindowSettings, place: Place) -> list[str]:
+        try:
+            zone_of(settings.zone)
+        except ValueError as error:
+            return [str(error)]
+        return []
 
     def ask(self, case: Case, memo: Document | None) -> Finding:
-        now, hours = case.now, self._hours
+        try:
+            hours = self.settings.hours(zone_of(self.settings.zone))
+        except ValueError as error:
+            return Finding(Verdict.UNKNOWN, str(error))
+        now = case.now
         change = hours.changes(now)
         if hours.open(now):
             until = f" until {shown(change, hours.zone, now)}" if change is not None else ""
@@ -111,7 +128,8 @@ class WindowGate:
         why = f" ({frozen.why})" if frozen and frozen.why else ""
         closed = f"frozen{why}" if frozen else "closed"
         opens = f"opens {shown(change, hours.zone, now)}" if change is not None else "does not open within a year"
-        way = f'`greenroom deploy VERSION --override {shlex.quote(self.name)} --why "…"` does it all the same'
+        version, name = shlex.quote(case.version), shlex.quote(self.name)
+        way = f'`greenroom deploy {version} --override {name} --why "…"` goes all the same'
         if self.settings.closed == "wait" and change is not None:
             return Finding(Verdict.WAIT, f"{closed}: waits until it {opens}", min(_AGAIN, change - now))
         left = f" (in {_rough(change - now)})" if change is not None else ""
@@ -121,7 +139,8 @@ class WindowGate:
         """Nothing stays behind."""
 
 
-def _zone_of(name: str) -> tzinfo:
+def zone_of(name: str) -> tzinfo:
+    """`ValueError` with the way out where this machine does not know it."""
     if name == "UTC":
         return UTC
     try:
