@@ -16,13 +16,17 @@ from greenroom.adapters.notifiers.email import EmailNotifier, EmailSettings
 from greenroom.adapters.notifiers.posting import Patience
 from greenroom.adapters.notifiers.slack import SlackNotifier, SlackSettings
 from greenroom.adapters.notifiers.webhook import WebhookNotifier, WebhookSettings
+from greenroom.domain.phases import Phase
 from greenroom.domain.records import Requested
-from greenroom.engine.followers import CursorFile, Outbox
+from greenroom.engine.followers import CursorFile, CursorMemory, Outbox
 from greenroom.ports import Notifier, Place
 from greenroom.testing.clock import FakeClock
 from greenroom.testing.contracts.notifier import SECRET, Receiver
 from greenroom.testing.fakes import FakeNotifier
 from greenroom.testing.memory import MemoryJournal
+from greenroom.testing.world import Behaviour
+from tests.engine.scenarios import SHORT
+from tests.engine.stage import Stage as EngineStage
 from tests.rigs.mail import MailServer
 
 pytestmark = pytest.mark.real
@@ -195,3 +199,24 @@ def test_one_that_hangs_is_left_alone_and_the_next_are_told(stage: Stage, receiv
     assert len(receiver.got) == 1
     box.step()
     assert len(receiver.got) == 1, "not before its time"
+
+
+def test_what_the_engine_saw_of_both_colours_reaches_the_mail(server: MailServer) -> None:
+    """From the counters of the router, through the journal, to whoever is told: the numbers side by side."""
+    engine = EngineStage(plan=SHORT)
+    engine.established()
+    engine.world.behaviours["2.0"] = Behaviour(errors=0.5)
+    engine.deploy("2.0")
+    assert engine.until_ended().phase is Phase.ROLLED_BACK
+    box = Outbox("shop", engine.journal, lambda: [email(server)], CursorMemory(), engine.clock)
+    for _ in range(20):
+        engine.clock.sleep(box.step())
+    _, message = server.mailbox.got[-1]
+    body = message.get_body(("plain",))
+    assert body is not None
+    told = body.get_content().replace("\r\n", "\n")
+    assert "2.0 was taken back, 1.0 serves: error rate" in told
+    assert "green 2.0 (candidate)   blue 1.0 (baseline)\n" in told
+    [errors] = [line for line in told.splitlines() if line.startswith("error rate")]
+    assert errors.split()[2] == "50", errors
+    assert errors.endswith("0 %")

@@ -6,7 +6,7 @@
 Its facts: `stage`, `colour`, `active`, `active_version`; `baseline` (the version before); `by` (who asked for the release,
 or for what the event tells), `why` (as they gave it); `reason` and `evidence` (lines); `took` (seconds since it began);
 `share` (the candidate's, in percent); `numbers` (by colour: `version`, `role`, `requests`, `errors`, `error_rate`, `p50`,
-`p99`, `over`, `share`), where a verdict left them in the journal; `ways` (commands, each with what it does).
+`p99`, `over`), where a decision left them in the journal; `ways` (commands, each with what it does).
 """
 
 from __future__ import annotations

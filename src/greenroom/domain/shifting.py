@@ -82,7 +82,7 @@ def _weighed(scene: Scene, release: Release) -> Decision | None:
     found = outcome(scene, release)
     match analysis(found.verdict, final=True):
         case Action.BACK:
-            return back(release, found.reason)
+            return back(release, found.reason, figures=figures_beside(scene, release))
         case Action.WAIT:
             return _undecided(scene, release, found) or Wait(found.reason)
         case Action.GO | Action.TELL:
