@@ -471,6 +471,8 @@ def test_what_a_message_quotes_from_the_source_is_not_shown(secret: str, quotes:
     [
         ("found hunter2hunter2 here", "x = 'hunter2hunter2'", "found … here"),
         ("key AKIAQ3EGRIPT5WNC7M2D", "AKIAQ3EGRIPT5WNC7M2D", "key …"),
+        ("the password letmeinplease is weak", 'login("me", "letmeinplease")', "the password … is weak"),
+        ("'k' is 'swordfish'", "{'k': 'swordfish'}", "'k' is '…'"),
         ("use of 'eval' detected", "", "use of 'eval' detected"),
         ("eval runs what it is given", "    eval(x)", "eval runs what it is given"),
         ("two\nlines\x1b[31m", "", "two; lines [31m"),

@@ -14,7 +14,7 @@ from typing import Any
 
 _BIGGEST = 64_000_000
 _LONGEST = 300
-_QUOTED = re.compile(r"(['\"`])(.{3,}?)\1")
+_QUOTED = re.compile(r"(['\"`])((?:(?!\1).)+)\1")
 _TOKEN = re.compile(r"(?=[^\s]*\d)(?=[^\s]*[A-Za-z])[A-Za-z0-9+/=_.-]{8,}")
 
 
@@ -104,12 +104,12 @@ def key(rule: str, spot: Spot, prints: Iterable[str]) -> str:
 
 def hidden(message: str, texts: Sequence[str]) -> str:
     """One line for a person, without what it quotes from the source: that may be the password that was found."""
-    for text in texts:
-        if len(text.strip()) >= 4:
-            message = message.replace(text.strip(), "…")
+    literals = {literal for text in texts for _, literal in _QUOTED.findall(text) if len(literal) >= 6}
+    for text in sorted({text.strip() for text in texts if len(text.strip()) >= 4} | literals, key=len, reverse=True):
+        message = message.replace(text, "…")
 
     def quoted(match: re.Match[str]) -> str:
-        there = any(match[2] in text for text in texts)
+        there = len(match[2]) >= 3 and any(match[2] in text for text in texts)
         return f"{match[1]}…{match[1]}" if there else match[0]
 
     def token(match: re.Match[str]) -> str:
