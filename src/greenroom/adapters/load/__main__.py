@@ -13,7 +13,6 @@ from typing import Any
 from greenroom.adapters.load.connection import Target
 from greenroom.adapters.load.generator import Generator
 from greenroom.adapters.load.plan import Plan
-from greenroom.adapters.load.promptness import ask_for_short_turns
 from greenroom.adapters.load.scribe import Scribe
 from greenroom.adapters.load.tally import put
 
@@ -33,7 +32,6 @@ def main(folder: Path) -> int:
     finally:
         file.unlink(missing_ok=True)  # what is secret in it lies on no disk while this runs
     scribe = Scribe(folder / "progress.json")
-    ask_for_short_turns()
     _make_room(plan.connections + _SPARE)
     gc.collect()
     gc.freeze()
