@@ -37,6 +37,7 @@ def jar(*lines: str, sites: tuple[str, ...] = (), path: str = "/shop/login") -> 
         (["__Host-a=1; Path=/"], "/", ""),
         (["__Host-a=1; Path=/; Secure; Domain=shop.example"], "/", ""),
         (["__Secure-a=1; Path=/"], "/", ""),
+        (["greenroom-shop=7; Path=/", "greenroom_shop=7; Path=/"], "/", ""),  # the router's own
         (["a=1; Path=/; SameSite=None"], "/", ""),
         (["a=1; Path=/; SameSite=None; Secure"], "/", "a=1"),
     ],

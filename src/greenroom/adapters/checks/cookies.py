@@ -7,6 +7,7 @@ happens to go to: what a browser would send to the public name, whichever versio
 - `Domain` must be the site or above it; where the site is no name (a loopback address), every domain is taken.
 - Without `Domain` it belongs to the site, which is the same before and after the switch.
 - `Secure`: kept and sent; whether users come by TLS cannot be seen from here.
+- A cookie of the router itself (`sticky`) is none of the application's, and passed over.
 - `Path`, `Max-Age`, `Expires` and the prefixes `__Host-` and `__Secure-` as in RFC 6265 and its successor.
 """
 
@@ -17,6 +18,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
+
+_OURS = ("greenroom-", "greenroom_")
+"""What the names of routers' own cookies begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Jar:
         """What an answer to a request for `path` set."""
         for line in lines:
             cookie = _parsed(line, path)
-            if cookie is None:
+            if cookie is None or cookie.name.startswith(_OURS):
                 continue
             if cookie.name not in self.taken:
                 self.taken.append(cookie.name)
@@ -92,8 +96,10 @@ def is_name(host: str) -> bool:
     return False
 
 
-def cookie_name(line: str) -> str:
-    return line.partition(";")[0].partition("=")[0].strip()
+def names_of(lines: Iterable[str]) -> list[str]:
+    """Of the cookies that are set, without those of the router."""
+    names = {line.partition(";")[0].partition("=")[0].strip() for line in lines}
+    return sorted(name for name in names if name and not name.startswith(_OURS))
 
 
 def _parsed(line: str, path: str) -> Cookie | None:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from greenroom.adapters.checks.assertions import short
-from greenroom.adapters.checks.cookies import cookie_name
+from greenroom.adapters.checks.cookies import names_of
 from greenroom.adapters.checks.exchange import Answer
 
 _WIDTH, _LINES, _VALUES = 160, 2000, 200
@@ -63,7 +63,7 @@ def normal(answer: Answer, rules: Rules, url: str, host: str) -> Normal:
     facts = {"status": str(answer.status)}
     for name in rules.headers:
         if name == "set-cookie":
-            value = ", ".join(sorted({cookie_name(line) for line in answer.cookies}))
+            value = ", ".join(names_of(answer.cookies))
         else:
             value = here.alike(answer.headers.get(name, ""))
         if value:

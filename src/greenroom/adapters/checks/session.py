@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from greenroom.adapters.checks.cookies import cookie_name
+from greenroom.adapters.checks.cookies import names_of
 from greenroom.adapters.checks.crossing import Broken, Crossing, CrossingSettings, Unseen
 from greenroom.adapters.checks.exchange import Answer, Unclear
 from greenroom.adapters.checks.steps import Request, Steps, in_order, unfilled
@@ -115,7 +115,7 @@ def _lost(visit: Visit, there: Side, signed: bool, answer: Answer, count: int) -
         return f"{there.title} breaks over it: it expects what is in a session in another format"
     if signed:
         return f"sessions are signed with another key on {there.title}: give both versions the same"
-    new = [name for line in answer.cookies if (name := cookie_name(line)) in visit.jar.taken]
+    new = [name for name in names_of(answer.cookies) if name in visit.jar.taken]
     gave = f" ({there.title} gave out a new `{new[0]}`)" if new else ""
     where = "sessions are kept in the memory of the processes, or each colour has a store of its own"
     return f"{where}{gave}: keep them in a store that both use"
