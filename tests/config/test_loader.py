@@ -161,7 +161,8 @@ APPENDED = [
     ),
     (
         "checks: [{type: htp}]",
-        "checks[0].type: there is no check `htp`; did you mean `http`? Known: cache, command, compare, dns, http, load, mirror, session, tls",
+        "checks[0].type: there is no check `htp`; did you mean `http`? "
+        "Known: cache, command, compare, dns, http, load, mirror, session, tls",
     ),
     ("checks: [{type: http, path: /, staus: 1}]", "checks[0].staus: unknown key; did you mean `status`?"),
     (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from greenroom.config.reference import configuration, schema
+from greenroom.config.published import schema
+from greenroom.config.reference import configuration
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 AGAIN = "run `python -m greenroom.config.reference docs/reference`"
