@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from greenroom.adapters.gates.results import Level, Unreadable, hidden
-from greenroom.adapters.gates.sarif import LISTED, SarifGate
+from greenroom.adapters.gates.sarif import KEPT, LISTED, SarifGate
 from greenroom.adapters.gates.sarif_report import of_sarif
 from greenroom.adapters.gates.sarif_settings import SarifSettings
 from greenroom.domain.model import Colour, Verdict
@@ -295,6 +295,23 @@ def test_a_report_of_an_earlier_release_is_never_taken_for_this_one(tmp_path: Pa
     (tmp_path / "none.json").write_text(json.dumps(sarif()))
     assert answer(gate(tmp_path, run="cp none.json {report}")).verdict is P
     assert answer(gate(tmp_path, run="true {report}")).verdict is U
+
+
+@pytest.mark.real
+def test_the_reports_of_the_last_releases_stay(tmp_path: Path) -> None:
+    logs = tmp_path / ".greenroom/logs/gates"
+    for number in range(KEPT + 3):
+        old = logs / f"r-{number + 10}"
+        old.mkdir(parents=True)
+        for name in ("scan.sarif", "scan.sarif.beside", "scan.known.json", "other.sarif"):
+            (old / name).write_text("{}")
+            os.utime(old / name, (1000 + number,) * 2)
+    (tmp_path / "one.json").write_text(ONE)
+    assert answer(gate(tmp_path, run="cat one.json", baseline="known.json")).verdict is F
+    assert len(list(logs.glob("*/scan.sarif"))) == len(list(logs.glob("*/scan.known.json"))) == KEPT
+    assert not (logs / "r-10" / "scan.sarif").exists()
+    assert (logs / "r-7" / "scan.sarif").exists()
+    assert len(list(logs.glob("*/other.sarif"))) == KEPT + 3
 
 
 def test_a_file_that_is_too_old_or_not_there(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ NAMED = 3
 """Findings in the reason of a verdict."""
 LISTED = 50
 """Findings in its evidence."""
+KEPT = 10
+"""Reports of a gate that stay, those of the newest releases: each may have some megabytes."""
 _LOG = 5_000_000
 _SLACK = 1.0
 
@@ -65,8 +67,10 @@ class SarifGate(CommandGate):
         try:
             report.parent.mkdir(parents=True, exist_ok=True)
             report.parent.chmod(0o700)  # what was found may stand in it
-            for old in (report, _beside(report)):
-                old.unlink(missing_ok=True)
+            kept = sorted(report.parent.parent.glob(f"*/{report.name}"), key=lambda path: path.stat().st_mtime)
+            for old in (report, *kept[: 1 - KEPT]):
+                for path in (old, _beside(old), _proposal(old)):
+                    path.unlink(missing_ok=True)
         except OSError as error:
             raise Temporary(f"the gate {self.name} has no place for its report: {error}") from error
         finding = super()._start(job, case)
@@ -174,7 +178,7 @@ class SarifGate(CommandGate):
         """A baseline with all of this is written beside the report, to be taken over by hand."""
         if self.scan.baseline is None:
             return ""
-        proposal = path.with_suffix(".known.json") if self.scan.file is None else self._report_of("proposed.known.json")
+        proposal = _proposal(path) if self.scan.file is None else self._report_of("proposed.known.json")
         try:
             proposal.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             baseline.write(proposal, grave, known)
@@ -217,6 +221,10 @@ def _began(who: Identity | None) -> float:
 
 def _beside(report: Path) -> Path:
     return report.with_name(report.name + ".beside")
+
+
+def _proposal(report: Path) -> Path:
+    return report.with_suffix(".known.json")
 
 
 def _listed(found: Sequence[Found], most: int) -> str:
