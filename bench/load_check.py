@@ -149,13 +149,31 @@ def write(result: Result, found: list[Round], witness: list[dict[str, float]], h
         ]
         name = "held up" if one is held else f"round {number}"
         missing = one.report["planned"] - one.report["sent"]
-        cells += [plain(one.sleeper * 1000), f"{one.report['cpu']:.0%}", str(missing), str(one.finding.verdict)]
+        cells += [
+            plain(one.sleeper * 1000),
+            f"{one.report['cpu']:.0%}",
+            f"{one.report['kept_waiting']:.0%}",
+            str(missing),
+            str(one.finding.verdict),
+        ]
         body.append([name, *cells])
     for number, said in enumerate(witness, 1):
         body.append(
-            [f"wrk {number}: {said['rate']:.0f}/s", "", "", "", plain(said["p50"]), plain(said["p99"]), *[""] * 4]
+            [f"wrk {number}: {said['rate']:.0f}/s", "", "", "", plain(said["p50"]), plain(said["p99"]), *[""] * 5]
         )
-    head = ["ms", "late p50", "p99", "most", "latency p50", "p99", "sleep late p99", "CPU", "unsent", "verdict"]
+    head = [
+        "ms",
+        "late p50",
+        "p99",
+        "most",
+        "latency p50",
+        "p99",
+        "sleep late p99",
+        "CPU",
+        "kept from it",
+        "unsent",
+        "verdict",
+    ]
     delays = [one.delay for one in found]
     result.text += columns(head, body)
     least, most = min(delays), max(delays)
