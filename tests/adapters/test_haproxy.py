@@ -15,7 +15,7 @@ import pytest
 
 from greenroom.adapters.hosts.local import LocalHost
 from greenroom.adapters.routers.haproxy import HaproxyRouter
-from greenroom.domain.model import Backend, Colour, RoutingSpec, Split
+from greenroom.domain.model import Backend, Colour, First, RoutingSpec, Split
 from greenroom.errors import Permanent, PortError, Temporary
 from greenroom.ports import Address, Ran
 from greenroom.testing import traffic
@@ -178,6 +178,34 @@ def test_a_user_with_the_cookie_only_ever_moves_to_the_new_colour(tmp_path: Path
             on_green = now
         made_up = traffic.ask(stage.url, headers={"cookie": "greenroom-shop=-1 or so"})
         assert "set-cookie" in made_up.headers
+
+
+def test_who_goes_first_needs_no_reload_and_survives_a_death(stage: Stage) -> None:
+    blue, green = stage.backend(BLUE), stage.backend(GREEN)
+    stage.route(blue, green)
+    before = stage.haproxy.say("get var proc.greenroom_shop")
+    for value in ("yes", "odd; \\d+ #'{$1}", "(a|b)*", "é"):
+        stage.route(blue, green, first=First("X-Staff", value, GREEN))
+        sent = value.encode().decode("latin-1")
+        assert stage.send(headers={"x-staff": sent}).by is GREEN
+        others = (f"{sent}s", sent.upper() if sent.isascii() else "e", "a", "\\d+")
+        assert {stage.send(headers={"x-staff": other}).by for other in others if other != sent} == {BLUE}
+        assert stage.send(headers={"x-not-x-staff": sent, "route": "route", "x-a": f"x-staff: {sent}"}).by is BLUE
+    stage.kill()
+    stage.until(lambda seen: seen.settled)
+    assert stage.send(headers={"x-staff": "é".encode().decode("latin-1")}).by is GREEN
+    assert stage.haproxy.say("get var proc.greenroom_shop") == before
+
+
+def test_who_goes_first_may_not_be_changed_by_hand(stage: Stage) -> None:
+    blue, green = stage.backend(BLUE), stage.backend(GREEN)
+    stage.route(blue, green, first=First("x-staff", "yes", GREEN))
+    stage.haproxy.say(f"add map {stage.map_name} .* first")
+    assert stage.send().by is GREEN
+    seen = stage.until(lambda seen: not seen.settled)
+    assert "changed by somebody else" in seen.detail
+    stage.route(blue, green, first=First("x-staff", "yes", GREEN))
+    assert stage.send().by is BLUE
 
 
 def test_the_test_route_by_host_and_by_an_address_of_its_own(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from greenroom.adapters.haproxy import render, route, slots
 from greenroom.adapters.haproxy.layout import Layout
 from greenroom.adapters.haproxy.settings import HaproxySettings
 from greenroom.adapters.routers.haproxy import HaproxyRouter
-from greenroom.domain.model import Backend, Colour, Endpoint, RoutingSpec, Split
+from greenroom.domain.model import Backend, Colour, Endpoint, First, RoutingSpec, Split
 from greenroom.errors import Permanent
 from greenroom.ports import Place
 
@@ -121,9 +122,33 @@ def test_a_route_comes_back(split: Split, test: Colour | None) -> None:
     value = route.write(layout, RoutingSpec(split, test=test), "17-abc")
     assert " " not in value
     assert route.read(layout, value) == route.Route(split, test, "17-abc")
+    staff = First("x-staff", "", GREEN)
+    value = route.write(layout, RoutingSpec(split, test=test, first=staff), "17-abc")
+    first = GREEN if split != Split.none() else None
+    assert route.read(layout, value) == route.Route(split, test, "17-abc", first)
 
 
-@pytest.mark.parametrize("value", ["", "on", "on:x:y:z", "on:33:my-shop_untested:1-a", "on:10001:my-shop_untested:1-a"])
+def test_who_goes_first_is_a_pattern_of_one_line_without_a_blank() -> None:
+    headers = "host: a\r\nx-staff: y.e (s)\\\r\nx-other: 1\r\n\r\n"
+    for value, found in (("y.e (s)\\", True), ("", True), ("y.e (s)", False), ("yxe (s)\\", False), ("é", False)):
+        pattern = route.who(RoutingSpec(Split(100, 0), first=First("X-Staff", value, GREEN)))
+        assert " " not in pattern
+        assert bool(re.search(pattern, headers)) is found
+    assert route.who(RoutingSpec(Split.none(), first=First("x-staff", "", GREEN))) == ""
+    assert route.who(RoutingSpec(Split(100, 0))) == ""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "on",
+        "on:x:y:z",
+        "on:33:my-shop_untested:1-a",
+        "on:10001:my-shop_untested:1-a",
+        "on:0:my-shop_untested:1-a:red",
+    ],
+)
 def test_a_route_of_somebody_else_is_none_of_ours(value: str) -> None:
     layout = Layout.of(HaproxySettings.model_validate(LISTEN), PLACE)
     strange = route.read(layout, value)

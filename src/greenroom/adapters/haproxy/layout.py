@@ -9,8 +9,8 @@ from greenroom.adapters.haproxy.settings import HaproxySettings
 from greenroom.domain.model import Colour
 from greenroom.ports import Place
 
-ROUTE = "route"
-"""The one key of the map."""
+ROUTE, FIRST = "route", "first"
+"""The key of the map that says where users go; and the value of another one, a pattern of those who go first."""
 
 
 @dataclass(frozen=True, slots=True)

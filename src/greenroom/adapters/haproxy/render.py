@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from greenroom.adapters.haproxy import figures
-from greenroom.adapters.haproxy.layout import ROUTE, Layout
+from greenroom.adapters.haproxy.layout import FIRST, ROUTE, Layout
 from greenroom.adapters.haproxy.route import GONE, WHOLE
 from greenroom.adapters.haproxy.settings import HaproxySettings, Listen
 from greenroom.adapters.told import digest
@@ -79,6 +79,9 @@ def choosing(settings: HaproxySettings, layout: Layout) -> list[str]:
         # Where nothing is routed, the share is 0, or there is none.
         f"http-request set-var({choice}) str({layout.users(Colour.GREEN)}) if {{ {number},sub({share}) -m int lt 0 }}",
     ]
+    chosen = f"var({value}),field(5,:)"
+    some, these = f"{chosen} -m beg {layout.service}_", f"req.hdrs,map_reg({layout.map_name}) -m str {FIRST}"
+    lines += [f"http-request set-var({choice}) {chosen} if {{ {some} }} {{ {these} }}"]
     way = settings.test_route
     tests = [f"{{ req.hdr({way.header}) -m found }}"] if way.header else []
     tests += [f"{{ req.hdr(host),field(1,:),lower -m str {way.host} }}"] if way.host else []

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from greenroom.adapters.haproxy.layout import ROUTE, Layout
+from greenroom.adapters.haproxy.layout import FIRST, ROUTE, Layout
 from greenroom.adapters.haproxy.slots import Servers
 from greenroom.domain.model import Colour
 from greenroom.errors import Permanent, Temporary
@@ -92,7 +92,7 @@ def _lines(commands: Sequence[str]) -> list[list[str]]:
 @dataclass(frozen=True, slots=True)
 class Live:
     """What the process says. `shape` "": it has not loaded our file. `mapped`: a frontend asks our map; `route`: its value,
-    "" if it has none.
+    "" if it has none; `who`: its pattern of those who go first, "" if there is none.
     """
 
     incarnation: str
@@ -100,6 +100,7 @@ class Live:
     shape: str
     mapped: bool
     route: str
+    who: str = ""
     servers: Servers = field(default_factory=dict)
     rows: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
 
@@ -132,6 +133,7 @@ def look(line: Line, layout: Layout) -> Live:
         shape=variables.get(layout.shape_name, ""),
         mapped=_UNKNOWN_MAP not in text,
         route=",".join(routes),
+        who=",".join(re.findall(rf"^0x[0-9a-f]+ (\S+) {FIRST}$", text, re.MULTILINE)),
         servers=_servers(text, layout),
         rows=rows(text),
     )
@@ -181,11 +183,13 @@ def prepare(line: Line, layout: Layout) -> int:
     return int(match[1])
 
 
-def commit(line: Line, layout: Layout, version: int, value: str) -> None:
+def commit(line: Line, layout: Layout, version: int, entries: Sequence[str]) -> None:
     """One atomic switch to this version; `Temporary` if a later one was committed meanwhile: nothing has changed then."""
     name = layout.map_name
+    # A backslash is one of the socket's own, unless it is doubled.
+    adding = [f"add map @{version} {name} {entry}".replace("\\", "\\\\") for entry in entries]
     # One by one: committed without its entry, the version would route nothing.
-    for command in (f"add map @{version} {name} {ROUTE} {value}", f"commit map @{version} {name}"):
+    for command in (*adding, f"commit map @{version} {name}"):
         if said := line.say([command]).strip():
             raise Temporary(f"HAProxy has not taken over the route: {said.splitlines()[-1]}")
 

@@ -36,6 +36,7 @@ class HaproxyRouter:
             Capability.LATENCY,
             Capability.HOSTS,
             Capability.STICKY,
+            Capability.FIRST,
             Capability.PARITY,
         }
     )
@@ -88,7 +89,7 @@ class HaproxyRouter:
             notes.append("the live route is not one that Greenroom wrote")
         ours = told is None or (found.split is not None and found.sequence < told.sequence)
         if told and found.revision == told.revision:
-            ours = (found.split, found.test) == (told.spec.split, told.spec.test)
+            ours = (found.split, found.test, live.who) == (told.spec.split, told.spec.test, route.who(told.spec))
         if not ours:
             notes.append(f"the route was changed by somebody else at {self._line.path}: {live.route}")
         elif told and found.revision != told.revision and not refused:
@@ -121,13 +122,14 @@ class HaproxyRouter:
         if live is None or live.shape != self._shape:
             disk = self._load(key.epoch, told, config, disk, live)
         value = route.write(self._layout, spec, told.revision)
-        self._record.write(key.epoch, told, disk, {"config": config, "map": route.map_text(value)})
+        who = route.who(spec)
+        self._record.write(key.epoch, told, disk, {"config": config, "map": route.map_text(value, who)})
         if live is None:
             raise Temporary(
                 f"HAProxy does not answer ({silence}): what it shall do is written, and counts when it starts",
                 hint="start it, like `systemctl start haproxy`",
             )
-        self._take_over(key.epoch, value, slots.wanted(self._layout, held))
+        self._take_over(key.epoch, value, who, slots.wanted(self._layout, held))
 
     def _look(self) -> tuple[Live | None, str]:
         """What runs, or why that cannot be seen."""
@@ -142,6 +144,7 @@ class HaproxyRouter:
             "slots": slots.dump(held),
             "split": [spec.split.blue, spec.split.green],
             "test": spec.test,
+            **({"first": [spec.first.colour, route.who(spec)]} if spec.first else {}),
             "names": [[spec.backend(c).version, spec.backend(c).release] for c in Colour],
         }
         essence = digest(compact(document))
@@ -152,19 +155,20 @@ class HaproxyRouter:
         extra = {"shape": self._shape, "slots": slots.dump(held)}
         return Told(spec, key.epoch, sequence, essence, str(key), extra)
 
-    def _take_over(self, epoch: int, value: str, wanted: slots.Servers) -> None:
+    def _take_over(self, epoch: int, value: str, who: str, wanted: slots.Servers) -> None:
         """New replicas, then the route, then those that are not used any more leave."""
         try:
             live = runtime.look(self._line, self._layout)
             new, old = slots.arrivals(wanted, live.servers), slots.departures(wanted, live.servers)
-            if live.route == value and not new and not old:
+            same = (live.route, live.who) == (value, who)
+            if same and not new and not old:
                 return
             # Who was overtaken after this finds a newer epoch, or a version that is committed no more.
             version = runtime.prepare(self._line, self._layout)
             self._record.fence(epoch)
             runtime.tell(self._line, new)
-            if live.route != value:
-                runtime.commit(self._line, self._layout, version, value)
+            if not same:
+                runtime.commit(self._line, self._layout, version, route.entries(value, who))
             runtime.tell(self._line, old)
         except Silent as error:
             raise Temporary(f"HAProxy does not answer: {error}", retry_after=0.5) from error
@@ -205,7 +209,7 @@ class HaproxyRouter:
             self._record.change(epoch, Write(self._layout.map_file, route.map_text(route.DOWN), 0o644))
         live, _ = self._look()
         if live and live.route:  # else the file says it when it starts
-            self._take_over(epoch, route.DOWN, dict.fromkeys(live.servers, ""))
+            self._take_over(epoch, route.DOWN, "", dict.fromkeys(live.servers, ""))
         self._record.change(epoch, Gone(self._layout.told))
 
     # asking
