@@ -59,8 +59,8 @@ class SarifGate(CommandGate):
 
     def _start(self, job: Job, case: Case) -> Finding:
         if self.scan.preset is not None and PRESETS[self.scan.preset].files:
-            for path in self.scan.looked_at:
-                nothing = nothing_there(fill(path, self._variables(case)), self.place.file.parent)
+            for name in self.scan.looked_at:
+                nothing = nothing_there(fill(name, self._variables(case)), self.place.file.parent)
                 if nothing:
                     return _unknown(nothing)
         report = self._report(case)
