@@ -214,7 +214,8 @@ def maintain(scene: Scene, deployed: Deployed, role: Role) -> Decision | None:
     if not here or status.role not in (None, role):
         return Do(Apply(colour, deployed.spec(role)), f"run {deployed.version} on {colour} ({role})")
     told = scene.told.backend(colour).endpoints if scene.told else ()
-    free = scene.settled and not set(status.leftovers) & set(told)
+    # While the route is somebody else's, nobody knows since when it has left what.
+    free = scene.settled and not scene.service.drift and not set(status.leftovers) & set(told)
     freed = max(scene.service.told, scene.service.left.get(colour, 0.0))  # by us, or by somebody else
     if status.leftovers and status.ready and free and scene.now >= freed + deployed.plan.drain:
         return Do(Apply(colour, deployed.spec(role, sweep=True)), f"end what an earlier supervisor left on {colour}")
