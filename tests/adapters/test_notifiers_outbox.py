@@ -122,6 +122,7 @@ def by_last_line(got: tuple[str, Mapping[str, str], bytes]) -> str:
 def test_after_a_crash_between_delivery_and_cursor_it_is_told_again_under_the_same_name(
     stage: Stage, receiver: Receiver, make: Callable[[Receiver], Notifier], name: Callable[[Any], str]
 ) -> None:
+    stage.outbox(make(receiver)).step()  # from now on it is known
     stage.release()
     for _ in range(2):
         with pytest.raises(Crash):
@@ -131,6 +132,18 @@ def test_after_a_crash_between_delivery_and_cursor_it_is_told_again_under_the_sa
     stage.outbox(make(receiver)).step()
     assert [name(got) for got in receiver.got] == ["shop/1", "shop/1", "shop/1", "shop/2"]
     assert len({got[2] for got in receiver.got}) == 2, "the same event is the same message"
+
+
+def test_who_is_new_misses_nothing_by_a_crash_before_the_first_word(stage: Stage, receiver: Receiver) -> None:
+    stage.release()
+    stage.outbox(webhook(receiver)).step()
+    stage.release()
+    receiver.stop()
+    stage.outbox(FakeNotifier("new", failing=1), webhook(receiver)).step()  # it is known, and could not be told
+    stage.release()
+    new = FakeNotifier("new")
+    stage.outbox(new).step()
+    assert [event.id for event in new.told] == ["shop/2", "shop/3"]
 
 
 def test_after_a_crash_the_same_mail_has_the_same_message_id(stage: Stage, server: MailServer) -> None:

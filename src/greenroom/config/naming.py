@@ -11,7 +11,7 @@ _CREDENTIALS = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/]*@", re.IGNORECASE)
 
 def made(raw: Mapping[str, Any], type: str, key: str) -> str:
     """From the entry as written (`${NAME}` not filled in), its type and the list that it stands in."""
-    address = next((str(raw[k]) for k in ("path", "url", "run", "preset", "file") if isinstance(raw.get(k), str)), "")
+    address = next((str(raw[k]) for k in ("path", "url", "run", "preset", "file", "host") if isinstance(raw.get(k), str)), "")
     shown = _host(address) if key == "notify" else _public(address)
     return f"{'watch:' if key == 'watch' else type + ' '}{shown}".strip()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from greenroom.domain.actions import Decision, Do, Note, Route, Wait
 from greenroom.domain.going_back import aborting, rolling_back
+from greenroom.domain.judging import figures_beside
 from greenroom.domain.model import Verdict
 from greenroom.domain.moves import back
 from greenroom.domain.observation import Need, Seen
@@ -42,7 +43,8 @@ def _next(scene: Scene) -> Decision:
     if release is None:
         return upkeep(scene)
     if release.going_back and release.phase not in (Phase.ABORTING, Phase.ROLLING_BACK):
-        return back(release, release.going_back)
+        facts = {"figures": figures_beside(scene, release)} if release.row.exposed else {}
+        return back(release, release.going_back, **facts)
     aborting_now = release.phase is Phase.ABORTING and not (service.restore and release.baseline)
     if service.drift and release.phase is not Phase.ROLLING_BACK and not aborting_now:
         return _drifted(scene, release)

@@ -69,7 +69,8 @@ def _hold(scene: Scene, release: Release, since: float) -> Decision:
         if scene.now < since + step.hold:
             return Wait(f"{step.percent} % on {release.colour}", since + step.hold)
         if release.plan.rehearsal:
-            return back(release, f"{REHEARSED}: {step.percent} % goes back")
+            why = f"{REHEARSED}: {step.percent} % goes back"
+            return back(release, why, figures=figures_beside(scene, release))
         if weighed := _weighed(scene, release):
             return weighed
     told = told_of(scene, release)

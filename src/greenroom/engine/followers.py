@@ -120,7 +120,9 @@ class Outbox:
         """Everything that this one has not heard yet, until it fails."""
         last = self._service.seq
         # A notifier that is new hears of the latest release from its start, not the history before.
-        cursor = self._cursors.setdefault(notifier.name, max(0, self._latest - 1))
+        if notifier.name not in self._cursors:
+            self._advance(notifier.name, max(0, self._latest - 1))
+        cursor = self._cursors[notifier.name]
         for seq, event in self._events:
             if seq <= cursor or (notifier.on is not None and event.kind not in notifier.on):
                 continue
