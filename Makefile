@@ -15,6 +15,7 @@ demo: ## a minute that shows it all, with real traffic; leaves a picture
 
 test: dev ## the linters and all tests
 	@scripts/servers.sh
+	@scripts/scanners.sh
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python scripts/run_tests.py
 
