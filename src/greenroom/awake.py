@@ -26,6 +26,7 @@ from greenroom.engine.fanout import Threads
 from greenroom.engine.followers import Outbox
 from greenroom.engine.lease import Heartbeat, Keeper
 from greenroom.engine.reconciler import Reconciler
+from greenroom.engine.recorder import MEASUREMENTS, FileRecorder
 from greenroom.enquiry import IN_TROUBLE, Desk
 from greenroom.errors import GreenroomError, JournalError
 from greenroom.ports import ActionKey, Tidy
@@ -57,6 +58,7 @@ class Awake:
             SteadyClock(),
             fan=self.fan,
             probes=self.probes,
+            recorder=FileRecorder(installed.state / MEASUREMENTS),
         )
         self.heartbeat = Heartbeat(self.keeper)
         self.outbox = Outbox(

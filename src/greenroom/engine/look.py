@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenroom.domain.assess import History
-from greenroom.domain.figures import Reading
+from greenroom.domain.figures import Measurement, Reading
 from greenroom.domain.model import Colour, Verdict
 from greenroom.domain.observation import Need, Seen, Watched, needs
 from greenroom.domain.opinion import Finding
 from greenroom.domain.release import Service
 from greenroom.engine.fanout import Fan, Result
 from greenroom.engine.readings import Readings
+from greenroom.engine.recorder import Recorded, Recorder
 from greenroom.engine.world import Adapters, case_of
 from greenroom.errors import GreenroomError
 from greenroom.ports import Check, Clock
@@ -38,8 +39,10 @@ class _Fact:
 class Looker:
     """Keeps what was seen while it is fresh enough, the measurements of one release, and its watches."""
 
-    def __init__(self, fan: Fan, probes: Fan, clock: Clock, within: float = ANSWER_WITHIN) -> None:
-        self._fan, self._clock, self._within = fan, clock, within
+    def __init__(
+        self, fan: Fan, probes: Fan, clock: Clock, within: float = ANSWER_WITHIN, recorder: Recorder | None = None
+    ) -> None:
+        self._fan, self._clock, self._within, self._recorder = fan, clock, within, recorder
         self._facts: dict[Need, _Fact] = {}
         self._late: dict[Need, float] = {}
         self._glance = 0
@@ -47,6 +50,7 @@ class Looker:
         """The last look used facts of an earlier one."""
         self._release = ""
         self._history = History()
+        self._recorded: Measurement | None = None
         self._watcher = Watcher(probes, clock)
         self._readings = Readings(probes, clock)
         self._step = -1
@@ -71,6 +75,7 @@ class Looker:
         stale = {need: call for need, call in calls.items() if not self._fresh(need, min(wanted[need], at_most))}
         self.partly = len(stale) < len(calls)
         self._refresh(stale)
+        self._record(service, now)
         watched: Mapping[str, Watched] = {}
         if Need.WATCHES in wanted and adapters.watches:
             watched = self._watcher.look(service, adapters, now)
@@ -117,6 +122,16 @@ class Looker:
         self._facts[need] = _Fact(result.value, at)
         if need is Need.MEASUREMENT:
             self._history = self._history.add(result.value)
+
+    def _record(self, service: Service, now: float) -> None:
+        """What was measured last is kept, with the share that the candidate had at that time."""
+        measured, release = self._history.raw, service.running
+        if self._recorder is None or release is None or measured is None or measured is self._recorded:
+            return
+        self._recorded = measured
+        routing = self._facts.get(Need.ROUTING)
+        live = routing.value.live if routing is not None and routing.value is not None else None
+        self._recorder.add(release.id, Recorded(now, None if live is None else live.of(release.colour), measured))
 
     def _seen(
         self, calls: Mapping[Need, object], watched: Mapping[str, Watched], read: Mapping[str, tuple[Reading, ...]]

@@ -26,6 +26,7 @@ from greenroom.engine.act import Result, key_of, perform
 from greenroom.engine.fanout import Fan, Inline
 from greenroom.engine.lease import Keeper
 from greenroom.engine.look import Looker, explain
+from greenroom.engine.recorder import Recorder
 from greenroom.engine.world import Adapters
 from greenroom.errors import Conflict, GreenroomError, JournalError, LeaseLost
 from greenroom.ports import ActionKey, Clock, Journal, Lease
@@ -76,12 +77,13 @@ class Reconciler:
         fan: Fan | None = None,
         probes: Fan | None = None,
         deciding: Callable[[Service, Seen, float], Decision] = decide,
+        recorder: Recorder | None = None,
     ) -> None:
         self.name, self.service = name, Service()
         self.decision: Decision | None = None
         self.seen: Seen | None = None
         self._journal, self._keeper, self._adapters_for, self._clock = journal, keeper, adapters_for, clock
-        self._looker = Looker(fan or Inline(), probes or Inline(), clock)
+        self._looker = Looker(fan or Inline(), probes or Inline(), clock, recorder=recorder)
         self._deciding = deciding
         self._series: dict[tuple[str, str], _Series] = {}
         self._asks: dict[str, tuple[float, float, int]] = {}
