@@ -131,8 +131,8 @@ def test_a_gate_that_only_notifies_stops_nothing_and_is_told() -> None:
     assert any("zap" in text for text in warned)
 
 
-def test_a_failing_gate_of_the_bake_takes_the_traffic_back_and_the_way_back_asks_no_gate() -> None:
-    """FT-26: a rollback that ran the same hooks as the deploy failed the same way."""
+def test_ft_26_a_failing_gate_of_the_bake_takes_the_traffic_back_and_the_way_back_asks_no_gate() -> None:
+    """A rollback that ran the same hooks as the deploy failed the same way."""
     stage = gated(Gate("zap", When.BAKE), Gate("lint", When.SOURCE))
     stage.gates["zap"].answers = findings("wait", "fail")
     stage.deploy("2.0", bake=60.0)
@@ -279,6 +279,32 @@ def test_ft_31_a_fix_takes_the_place_of_what_is_kept() -> None:
     stage.deploy("2.1")
     assert stage.until_ended().phase is Phase.SUCCEEDED
     assert stage.serves() == "2.1"
+
+
+def test_ft_29_while_the_candidate_is_not_well_the_baseline_keeps_running_and_serving() -> None:
+    stage = staged(SHORT)
+    specs = told(stage)
+    stage.world.behaviours["2.0"] = Behaviour(healthy_after=None)
+    stage.deploy("2.0")
+    assert stage.until_ended().phase is Phase.ABORTED
+    assert {spec.split for spec in specs} <= {Split.all_to(Colour.BLUE)}
+    assert stage.world.groups[Colour.BLUE] is not None
+    assert stage.serves() == "1.0"
+    assert stage.world.lost == 0
+
+
+def test_ft_46_every_bad_release_meets_its_deadline_not_only_the_first() -> None:
+    stage = staged(SHORT)
+    for number in range(2, 6):
+        version = f"{number}.0"
+        stage.world.behaviours[version] = Behaviour(healthy_after=None)
+        begun = stage.clock.now()
+        stage.deploy(version)
+        release = stage.until_ended()
+        assert (release.version, release.phase) == (version, Phase.ABORTED)
+        assert "not healthy within 6 s" in release.failure
+        assert stage.clock.now() - begun < 6 + SHORT.drain + 10
+    assert stage.serves() == "1.0"
 
 
 # --- the drill --------------------------------------------------------------------------------------------------------
