@@ -280,6 +280,32 @@ class Analyser(Protocol):
         """The counters by colour, at this moment."""
 
 
+@dataclass(frozen=True, slots=True)
+class FailedRequest:
+    """A user's request that failed. `at`: seconds since 1970. `path`: without its query. `took`: milliseconds.
+
+    `replica`: where it was sent, "" if nowhere. `flags`: the router's own words for what went wrong, "" for none.
+    `saved`: it failed here, and the other colour answered it, with this status.
+    """
+
+    at: float
+    method: str
+    path: str
+    status: int
+    took: float
+    replica: str = ""
+    flags: str = ""
+    saved: bool = False
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """An analyser whose router writes single requests down."""
+
+    def failed(self, colour: Colour, version: str, since: float, last: int) -> Sequence[FailedRequest]:
+        """The last of this version's on this colour that failed, in order of time; as far back as is looked cheaply."""
+
+
 class Notifier(Protocol):
     name: str
     on: frozenset[str] | None

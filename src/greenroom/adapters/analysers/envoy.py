@@ -9,22 +9,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from greenroom.adapters.envoy import requests
 from greenroom.adapters.envoy.admin import Admin, Silent
 from greenroom.adapters.envoy.files import Folder
+from greenroom.adapters.envoy.requests import ACCESS_LOG, BROKEN, UPGRADED
 from greenroom.adapters.envoy.settings import EnvoySettings
 from greenroom.adapters.envoy.wire import MIRROR, SHIELD
 from greenroom.domain.figures import Figures, Measurement
 from greenroom.domain.model import Colour
 from greenroom.errors import Temporary
-from greenroom.ports import Capability, Place
+from greenroom.ports import Capability, FailedRequest, Place
 
 _NAME = r"cluster\.(blue|green)(|_front|_shield|_mirror)\.by\.(blue|green|-)"
 _REQUESTS = re.compile(rf"greenroom\.requests\.{_NAME}\.code\.(\d+)\.flags\.(.*)")
 _LATENCIES = re.compile(rf"greenroom\.ms\.{_NAME}")
-_BROKEN = frozenset({"UC", "UR", "UPE", "UT", "UMSDR", "LR", "OM"})
-"""Envoy's flags of an answer that broke off on our side, whatever its status said when it began."""
-_UPGRADED = "101"
-"""A WebSocket that the application closes looks broken off as well."""
 _QUERY = "filter=%5Egreenroom%5C.&histogram_buckets=cumulative"
 
 
@@ -38,6 +36,7 @@ class EnvoyAnalyser:
 
     def __init__(self, settings: EnvoySettings, place: Place) -> None:
         self._admin = Admin(Folder(place.state).path)
+        self._access_log = place.state.absolute() / ACCESS_LOG
 
     def measure(self) -> Measurement:
         try:
@@ -54,6 +53,10 @@ class EnvoyAnalyser:
                 sums[_whose(match)].time(histogram["buckets"])
         blue, green, mirrored = (made.figures() for made in sums.values())
         return Measurement(time.monotonic(), self._admin.peer, blue, green, mirrored)
+
+    def failed(self, colour: Colour, version: str, since: float, last: int) -> Sequence[FailedRequest]:
+        """`ports.Recalling`. Envoy writes its log once a second."""
+        return requests.failed(self._access_log, colour, version, since, last)
 
 
 def _whose(match: re.Match[str]) -> str:
@@ -73,7 +76,7 @@ class _Sum:
         self._errors = self._shielded = 0
 
     def add(self, saved: bool, code: str, flags: Sequence[str], count: int) -> None:
-        broken = code != _UPGRADED and _BROKEN.intersection(flags)
+        broken = code != UPGRADED and BROKEN.intersection(flags)
         failed = int(code) >= 500 or bool(broken)
         self._errors += count if failed or saved else 0
         if saved and not failed:

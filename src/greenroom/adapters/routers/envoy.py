@@ -18,6 +18,7 @@ from greenroom.adapters.envoy import binary, examine
 from greenroom.adapters.envoy.admin import Admin, Live, Silent, look
 from greenroom.adapters.envoy.files import Draft, Folder, Sheet, marks
 from greenroom.adapters.envoy.render import bootstrap, parts
+from greenroom.adapters.envoy.requests import ACCESS_LOG
 from greenroom.adapters.envoy.sense import destinations, refuse_nonsense
 from greenroom.adapters.envoy.settings import EnvoySettings
 from greenroom.adapters.told import Told, Unreadable
@@ -57,7 +58,7 @@ class EnvoyRouter:
         self._folder = Folder(place.state)
         self._admin = Admin(self._folder.path)
         self._log = place.state.absolute() / "logs" / "router.log"
-        self._access_log = place.state.absolute() / "logs" / "router-access.log"
+        self._access_log = place.state.absolute() / ACCESS_LOG
 
     # observing
 
