@@ -173,13 +173,20 @@ def history(context: Context, count: int) -> int:
     return history(context, count)
 
 
-@verb(click.argument("release", default=""))
-def show(context: Context, release: str) -> int:
+@verb(
+    click.argument("release", default=""),
+    click.option("--judge", is_flag=True, help="Try the file's present analysis on what was measured then."),
+)
+def show(context: Context, release: str, judge: bool) -> int:
     """All that happened in a release, by default the last.
 
     RELEASE is its id or its version. Who asked for what, what was done, what the checks and the router said. The file
-    of a release and its secrets are not shown.
+    of a release and its secrets are not shown. With --judge: when and why the rules as they are now would have gone back.
     """
+    if judge:
+        from greenroom.cli.judged import judge as judged
+
+        return judged(context, release)
     from greenroom.cli.history import show
 
     return show(context, release)
