@@ -262,6 +262,21 @@ def test_the_figures_of_all_hosts_are_added_up() -> None:
     assert measured.blue == Figures()
 
 
+def test_what_was_shielded_and_copied_is_added_up_as_well() -> None:
+    def counted(incarnation: str, requests: int) -> Measurement:
+        green = Figures(requests, requests, shielded=requests - 1)
+        return Measurement(5.0, incarnation, green=green, mirrored=Figures(2 * requests, 1, {"200": 2 * requests - 1}))
+
+    hosts = {"app1": Host(counted("a", 10)), "app2": Host(counted("b", 4))}
+    analysers = SeveralAnalysers(hosts)  # type: ignore[arg-type]
+    measured = analysers.measure()
+    assert (measured.green.errors, measured.green.shielded) == (14, 12)
+    assert measured.mirrored == Figures(28, 2, {"200": 26})
+    hosts["app2"].says = counted("b2", 2)
+    again = analysers.measure()
+    assert (again.green.shielded, again.mirrored.requests) == (13, 32)
+
+
 def test_a_router_that_began_its_counters_anew_adds_nothing_of_the_others_again() -> None:
     hosts = {"app1": Host(counters(5.0, "a", 1000, 500)), "app2": Host(counters(5.0, "b", 10))}
     analysers = SeveralAnalysers(hosts)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from greenroom.adapters.envoy.settings import EnvoySettings
 from greenroom.adapters.routers.envoy import EnvoyRouter
 from greenroom.adapters.several.router import SeveralRouters
 from greenroom.adapters.several.side_by_side import Pool, SideBySide
-from greenroom.domain.model import Backend, Colour, Endpoint, Routing, RoutingSpec, Split
+from greenroom.domain.model import Backend, Colour, Endpoint, First, Mirror, Routing, RoutingSpec, Split
 from greenroom.domain.phases import Phase
 from greenroom.errors import Permanent, PortError, Temporary, Uncertain
 from greenroom.ports import ActionKey, Capability, Facts, Place
@@ -241,6 +241,26 @@ def test_no_router_is_told_to_send_users_to_nowhere() -> None:
     with pytest.raises(Uncertain, match="app2: has no replica of blue"):
         fleet.tell(ALL_BLUE, Phase.ROLLING_BACK, names=("app1", "app3"))
     assert fleet.members["app2"].tellings == [spec(ALL_BLUE, names=("",))]
+
+
+def test_who_goes_first_moves_users_too() -> None:
+    fleet, staff = Fleet(), First("x-staff", "", GREEN)
+    fleet.tell(ALL_BLUE)
+    told = replace(spec(ALL_BLUE), first=staff, mirror=Mirror(GREEN, 10), shield=GREEN)
+    key = ActionKey("r-2", Phase.SHIFT, 0, "route", "router", 0, 1)
+    fleet.members["app2"].lost = AWAY
+    with pytest.raises(Temporary, match="nothing was switched on any host"):
+        fleet.router.apply(told, key)
+    fleet.members["app2"].lost = None
+    nowhere = replace(told, green=backend("r-2", 2, ("app1", "app2")))
+    with pytest.raises(Temporary, match="app3: has no replica of green"):
+        fleet.router.apply(nowhere, key)
+    assert fleet.splits() == [ALL_BLUE] * 3
+    fleet.router.apply(told, key)
+    assert fleet.router.observe().told == told
+    # One that knows less of it than the others has not been told.
+    fleet.members["app2"].apply(replace(told, shield=None), key)
+    assert not fleet.router.observe().settled
 
 
 def test_ft_51_an_older_lease_switches_none_of_them() -> None:

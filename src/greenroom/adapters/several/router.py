@@ -115,7 +115,8 @@ def share(spec: RoutingSpec, name: str) -> RoutingSpec:
 
 def _empty(spec: RoutingSpec) -> str:
     """A colour that this router would send users to without having anywhere to send them."""
-    return next((str(c) for c in Colour if spec.split.of(c) > 0 and not spec.backend(c).endpoints), "")
+    sent = {c for c in Colour if spec.split.of(c) > 0} | ({spec.first.colour} if spec.first else set())
+    return next((str(c) for c in Colour if c in sent and not spec.backend(c).endpoints), "")
 
 
 def together(given: Mapping[str, Routing], own: bool) -> Routing:
