@@ -24,6 +24,7 @@ from greenroom.domain.status import lock_document, status_document
 from greenroom.engine.clock import SteadyClock
 from greenroom.engine.fanout import Threads
 from greenroom.engine.followers import Outbox
+from greenroom.engine.inspection import Inspector
 from greenroom.engine.lease import Heartbeat, Keeper
 from greenroom.engine.reconciler import Reconciler
 from greenroom.engine.recorder import MEASUREMENTS, FileRecorder
@@ -68,6 +69,7 @@ class Awake:
             installed.premises.cursors,
             SteadyClock(),
         )
+        self.inspector = Inspector(installed.state, installed.adapters_for, lambda: installed.vault.every())
         self.end, self.poked = threading.Event(), threading.Event()
         self.desk = Desk(installed.state, {"status": self.status, "poke": self.poke})
 
@@ -163,15 +165,20 @@ class Awake:
     # --- beside the loop --------------------------------------------------------------------------------------
 
     def _side(self) -> None:
-        """Notifications and tidying: slow things that must not hold up a rollback."""
+        """Keeping what failed, notifications and tidying: slow things that must not hold up a rollback."""
         due = {"notifying": 0.0, "tidying": time.monotonic() + TIDY_EVERY}
         while not self.end.wait(0.5):
             now = time.monotonic()
+            _quietly("keeping what failed", self._inspect)
             if now >= due["notifying"]:
                 due["notifying"] = now + (_quietly("notifying", self.outbox.step) or 0.0)
             if now >= due["tidying"]:
                 due["tidying"] = now + TIDY_EVERY
                 _quietly("tidying", self._tidy)
+
+    def _inspect(self) -> None:
+        if self.keeper.other is None:
+            self.inspector.step(self.reconciler.service, self.reconciler.seen, self.installed.journal.now)
 
     def _tidy(self) -> None:
         service = self.reconciler.service

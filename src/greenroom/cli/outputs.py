@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +10,11 @@ from typing import Protocol
 
 from greenroom.cli.context import Installation
 from greenroom.domain.model import Colour
+from greenroom.engine.tail import tail
 from greenroom.errors import GreenroomError
 from greenroom.ports import Audible, Line
 
 _NAME = re.compile(r"(?P<process>.+)-(?P<replica>\d+)")
-_CHUNK = 64 * 1024
 _AT_ONCE = 1000
 
 
@@ -115,17 +114,7 @@ class Log:
             return False
 
     def tail(self, lines: int) -> list[str]:
-        try:
-            with self.path.open("rb") as file:
-                end = position = file.seek(0, os.SEEK_END)
-                data = b""
-                while position > 0 and data.count(b"\n") <= lines:
-                    position = max(0, position - _CHUNK)
-                    file.seek(position)
-                    data = file.read(end - position)
-        except OSError:
-            return []
-        return data.decode("utf-8", "replace").splitlines()[-lines:] if lines else []
+        return tail(self.path, lines)
 
     def fresh(self) -> list[str]:
         """Whole lines that were written since the last time. A file that was emptied or replaced is read anew."""
