@@ -158,6 +158,11 @@ class Release:
                 return gate
         return None
 
+    def unheard(self, gate: str) -> bool:
+        """Somebody approved since this gate gave its last answer."""
+        found, given = self.judgement(f"gate:{gate}"), self.approvals.get(gate, ())
+        return found is not None and bool(given) and given[-1].at > found.at
+
     @property
     def checking(self) -> str:
         """The check that is being asked now; "" for none."""

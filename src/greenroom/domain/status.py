@@ -39,7 +39,7 @@ def status_of(service: Service, release: Release, now: float) -> Status:
             return Status.STUCK
         if not going_back and not release.going_back and (release.paused is not None or service.drift):
             return Status.PAUSED
-        if waits_for_approval(release):
+        if not release.going_back and waits_for_approval(release):
             return Status.WAITING_APPROVAL
     return release.row.status
 
@@ -56,7 +56,7 @@ def waits_for_approval(release: Release) -> bool:
     """A person is waited for: by a gate, or by a step of the shift."""
     gate = release.asking
     if gate is not None and gate.people:
-        return release.judgement(f"gate:{gate.name}") is not None
+        return release.judgement(f"gate:{gate.name}") is not None and not release.unheard(gate.name)
     steps = release.plan.steps
     at = steps[release.step] if release.step < len(steps) else None
     shifting = release.phase is Phase.SHIFT and release.live_since is not None and not release.whole

@@ -317,7 +317,8 @@ class Reconciler:
     def _is_news(self, action: Ask, finding: Finding) -> bool:
         release = self.service.running
         before = release.judgement(action.subject) if release else None
-        return before is None or before.verdict is not finding.verdict or before.memo != finding.memo
+        heard = release is not None and action.gate and release.unheard(action.check)
+        return before is None or heard or before.verdict is not finding.verdict or before.memo != finding.memo
 
 
 def _weighty(decision: Decision | None) -> bool:
