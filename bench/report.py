@@ -12,7 +12,19 @@ from bench.common import RESULTS, plain
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "benchmarks.md"
 BEGIN, END = "<!-- results: written by python -m bench.report -->", "<!-- end of results -->"
-ORDER = ("switch", "cycle", "rollback", "shield", "containers", "load_check", "overhead", "startup", "scale", "hosts")
+ORDER = (
+    "switch",
+    "cycle",
+    "rollback",
+    "judge",
+    "shield",
+    "containers",
+    "load_check",
+    "overhead",
+    "startup",
+    "scale",
+    "hosts",
+)
 
 
 def main(argv: list[str] | None = None) -> int:

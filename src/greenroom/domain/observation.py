@@ -67,7 +67,8 @@ def needs(service: Service, now: float) -> Mapping[Need, float]:
         age = QUICK if _clearing(service, now) else IDLE
         return {Need.ROUTING: age, Need.BLUE: age, Need.GREEN: age}
     if release.phase is Phase.BUILD:
-        return {Need.ARTEFACT: SOON, Need.ROUTING: CALM, Need.BLUE: CALM, Need.GREEN: CALM}
+        calm = dict.fromkeys((Need.ROUTING, Need.BLUE, Need.GREEN, Need.MEASUREMENT), CALM)
+        return {Need.ARTEFACT: SOON, **calm}
     if release.phase in (Phase.SHIFT, Phase.BAKE) and release.live_since is not None:
         age = QUICK if release.phase is Phase.SHIFT and release.whole else CALM
         return {Need.ROUTING: QUICK, Need.BLUE: age, Need.GREEN: age, Need.MEASUREMENT: QUICK, Need.WATCHES: QUICK}
