@@ -24,6 +24,7 @@ from greenroom.engine.fanout import Inline
 from greenroom.engine.lease import Keeper
 from greenroom.engine.look import Looker
 from greenroom.engine.reconciler import Reconciler
+from greenroom.engine.recorder import MEASUREMENTS, FileRecorder
 from greenroom.engine.world import Adapters
 from greenroom.ports import Owner
 from greenroom.testing.clock import FakeClock
@@ -42,11 +43,13 @@ class Result:
 
 
 class Office:
-    """`awake`: an engine answers and works. `meanwhile`: called once in every sleep of a command."""
+    """`awake`: an engine answers and works. `meanwhile`: called once in every sleep of a command. `records`: what is
+    measured is kept.
+    """
 
     name = "shop"
 
-    def __init__(self, folder: Path, capture: Callable[[], Any], plan: Plan = PLAN) -> None:
+    def __init__(self, folder: Path, capture: Callable[[], Any], plan: Plan = PLAN, *, records: bool = False) -> None:
         self.file, self.state = folder / "greenroom.yaml", folder / ".greenroom"
         self.file.write_text("service: shop\n")
         self.state.mkdir()
@@ -67,7 +70,8 @@ class Office:
         checks = {"smoke": self.check}
         self.adapters = Adapters(FakeArtefact(self.world), environment, router, FakeAnalyser(self.world), checks)
         keeper = Keeper(self.journal, Owner("e", "engine pid 7"))
-        self.engine = Reconciler(self.name, self.journal, keeper, self.adapters_for, self.clock)
+        recorder = FileRecorder(self.state / MEASUREMENTS) if records else None
+        self.engine = Reconciler(self.name, self.journal, keeper, self.adapters_for, self.clock, recorder=recorder)
         self.supervisor = SimpleNamespace(observe=dict)
 
     # --- what the command line needs of an installation

@@ -33,11 +33,14 @@ def test_what_was_measured_is_read_back_as_it_was(tmp_path: Path) -> None:
     assert recorded(tmp_path / "measurements", "r-0002") == []
 
 
-def test_one_a_second_at_most(tmp_path: Path) -> None:
+def test_one_a_second_at_most_and_one_for_each_share(tmp_path: Path) -> None:
     recorder = FileRecorder(tmp_path)
     for tenth in range(100, 151):
         recorder.add("r-0001", sample(tenth / 10))
     assert [one.at for one in recorded(tmp_path, "r-0001")] == [10, 11, 12, 13, 14, 15]
+    recorder.add("r-0001", sample(15.2, 0.0))
+    recorder.add("r-0001", sample(15.4, 0.0))
+    assert [one.at for one in recorded(tmp_path, "r-0001")][-2:] == [15, 15.2]
 
 
 def test_a_line_that_was_not_written_to_its_end_harms_no_other(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from greenroom.cli.context import Context
 from greenroom.cli.lines import told
 from greenroom.cli.screens import Teller
+from greenroom.cli.show import evidence
 from greenroom.cli.text import columns, cut, plain, span, stamp
 from greenroom.domain import codec
 from greenroom.domain.records import Entry, Finished, Requested, Started
@@ -77,11 +78,12 @@ def show(context: Context, wanted: str) -> int:
         hint = f"the last ones: {', '.join(r.id for r in every[-5:])}" if every else "nothing was ever released here"
         raise UsageError(f"there is no release {wanted!r}" if wanted else "nothing was released yet", hint=hint)
     release = matches[-1]
-    own = _own(entries, release.id)
+    own = own_of(entries, release.id)
     document = release_document(service, release, installed.control.now())
+    found = evidence(installed.name, installed.state, release, own)
     if context.json:
         records = [{"seq": e.seq, "at": e.at, "epoch": e.epoch, "record": _record(e)} for e in own]
-        context.document({"service": installed.name, "release": document, "entries": records})
+        context.document({"service": installed.name, "release": document, "entries": records, **found.document()})
         return 0
     state = str(document["status"]).replace("_", " ")
     context.lines(
@@ -99,6 +101,8 @@ def show(context: Context, wanted: str) -> int:
             day = today
             context.lines([context.ink(day, "dim")])
         context.lines(teller.tell(told(entry, release)))
+    if lines := [*found.lines(context.width, context.stream, context.ink), *found.left(context.width, context.ink)]:
+        context.lines(lines)
     return 0
 
 
@@ -122,7 +126,7 @@ def _record(entry: Entry) -> dict[str, object]:
     return document
 
 
-def _own(entries: Sequence[Entry], release: str) -> list[Entry]:
+def own_of(entries: Sequence[Entry], release: str) -> list[Entry]:
     """The release's records, and between them what was asked of the service as a whole."""
     own, going = [], False
     for entry in entries:

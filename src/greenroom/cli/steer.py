@@ -171,11 +171,23 @@ def _follow(context: Context, installed: Installation, accepted: Accepted, verb:
 def _conclude(context: Context, installed: Installation, follower: Follower, wanted: Collection[Status]) -> int:
     ending = follower.run()
     last = last_words(ending, wanted)
+    if not ending.signal and ending.status in (Status.ROLLED_BACK, Status.FAILED) and not ending.release.rehearsed:
+        _why(context, installed, ending.release)
     if last.ailing:
         for line in _output(installed, ending.release):
             print(line, file=context.stream)
     document = release_document(ending.service, ending.release, ending.now)
     return context.result(last.code, last.text, hint=last.hint, release=document)
+
+
+def _why(context: Context, installed: Installation, release: Release) -> None:
+    """Both versions side by side, and the picture."""
+    from greenroom.cli.history import own_of
+    from greenroom.cli.show import evidence
+
+    found = evidence(installed.name, installed.state, release, own_of(installed.control.entries(0), release.id))
+    if lines := found.lines(context.width, context.stream, context.ink):
+        context.lines([*lines, ""])
 
 
 def _output(installed: Installation, release: Release) -> list[str]:

@@ -24,7 +24,7 @@ MEASUREMENTS = "measurements"
 """The folder, in the state folder."""
 
 EVERY = 1.0
-"""Seconds between two samples at least."""
+"""Seconds between two samples at least, but for the first one of another share."""
 
 LARGEST = 2_000_000
 """Bytes of one release's file."""
@@ -56,15 +56,16 @@ class FileRecorder:
     def __init__(self, folder: Path, *, every: float = EVERY, largest: int = LARGEST, kept: int = KEPT) -> None:
         self._folder, self._least, self._largest, self._kept = folder, every, largest, kept
         self._release, self._every, self._last = "", every, float("-inf")
+        self._share: float | None = None
         self._complained = False
 
     def add(self, release: str, sample: Recorded) -> None:
         try:
             if release != self._release:
                 self._begin(release)
-            if sample.at - self._last < self._every:
+            if sample.at - self._last < self._every and sample.share == self._share:
                 return
-            self._last = sample.at
+            self._last, self._share = sample.at, sample.share
             if self._write(path_of(self._folder, release), sample) > self._largest:
                 self._thin(path_of(self._folder, release))
         except (OSError, ValueError, TypeError) as error:
