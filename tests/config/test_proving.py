@@ -79,6 +79,38 @@ def test_what_a_source_is_asked_stands_in_the_rule(tmp_path: Path) -> None:
         ("gates: [{type: command, run: x, on_failure: abort}]\n", "on_failure: should be `stop`"),
         ('gates: [{type: command, run: "curl {idle_url}"}]\n', "`{idle_url}` is not there yet"),
         (
+            'gates: [{type: command, run: "scan {artefact}"}]\n',
+            "greenroom.yaml:6: gates[0]: `{artefact}` is not there yet at `when: source`; it is made after that: write",
+        ),
+        (
+            'gates: [{type: command, when: artefact, run: "scan {live_url}"}]\n',
+            "gates[0]: `{live_url}` is not there yet at `when: artefact`",
+        ),
+        ("gates: [{type: sarif, preset: zap}]\n", "gates[0]: `{live_url}` is not there yet at `when: source`"),
+        ("gates: [{type: sarif, preset: trivy-image}]\n", "write `when: artefact`"),
+        ("gates: [{type: sarif, preset: sonar}]\n", "gates[0].preset: should be 'bandit'"),
+        ("gates: [{type: approval, approvers: [root], needed: 2}]\n", "`approvers` names only 1"),
+        ("gates: [{type: approval, timeout: 4}]\n", "4 has no unit: write 4s for seconds"),
+        (
+            "gates: [{type: window, freezes: [{from: 2026-01-01, to: 2099-12-31, why: x}]}]\n",
+            "gates[0]: can never open",
+        ),
+        ('gates: [{type: window, open: ["Mon 09:00-09:00"]}]\n', "is empty: it ends when it begins"),
+        ('gates: [{type: window, open: ["Mo 09:00-10:00"]}]\n', "'Mo' is no day; they are Mon, Tue"),
+        ("shift: 10% each 10s\n", "write it like `5% for 2m`"),
+        ("shift: [50%, 100%]\n", "50% must say for how long: `50% for 5m`"),
+        ("shift: [5 for 2m, 100%]\n", "'5' is no percent"),
+        ("checks: [{type: load, rate: 50, duration: 5s}]\n", "checks[0].rate: 50 has no unit: write 50/s"),
+        ("checks: [{type: mirror, share: 10}]\n", "checks[0].share: 10 has no unit: write 10%"),
+        ("checks: [{type: compare}]\n", "needs `paths:` or `file:`"),
+        ("checks: [{type: session, open: [{path: /l, method: POST}]}]\n", "checks[0].verify: is missing"),
+        ("analysis: [{metric: error_rate, max: 1}]\n", "analysis[0].max: 1 has no unit: write 1%"),
+        ("analysis: [{metric: p99, max: 250}]\n", "250 has no unit: write 250s for seconds, or 250ms"),
+        (
+            'notify: [{type: slack, url: "http://hooks.example.com/x"}]\n',
+            "notify[0].url: is no webhook of Slack's",
+        ),
+        (
             "gates: [{type: command, run: x, name: a}, {type: command, run: y, name: a}]\n",
             "gates[1].name: `a` is the name of gates[0] already",
         ),
@@ -93,6 +125,49 @@ def test_what_a_source_is_asked_stands_in_the_rule(tmp_path: Path) -> None:
 )
 def test_bad_input(tmp_path: Path, more: str, said: str) -> None:
     assert said in refused(SMALL + more, tmp_path)
+
+
+PROMETHEUS = 'source: {type: prometheus, url: "http://127.0.0.1:9090"}'
+ADDRESS = 'source: {type: http, url: "http://127.0.0.1:9/x"}'
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (f"query: sum(x), {PROMETHEUS}, compare: {{max_ratio: 2}}", "cannot see colours"),
+        (f"query: sum(x), {PROMETHEUS}, expression: candidate <= 2 * baseline", "write {colour}, {version} or"),
+        (f"name: queue, {ADDRESS}, compare: {{confidence: 99%}}", "greenroom.yaml:7: analysis[0]: cannot see colours"),
+        (f"name: queue, query: '{{colour}}', {ADDRESS}, compare: {{max_ratio: 2}}", "cannot see colours"),
+        (f"name: queue, {ADDRESS}, expression: candidate < limit", "`limit` is not known; known are the names"),
+        (f"name: queue, {ADDRESS}, expression: open('x') == 0", "is a call, and nothing can be called here"),
+        (f"name: queue, {ADDRESS}, expression: '(candidate := 1) < baseline'", "`(candidate := 1)` cannot stand here"),
+    ],
+)
+def test_a_source_that_cannot_see_colours_and_what_is_no_expression(tmp_path: Path, entry: str, said: str) -> None:
+    assert said in refused(SMALL + f"analysis:\n  - {{{entry}}}\n", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        f"query: sum(x), {PROMETHEUS}, max: 5",
+        f"query: 'sum(x{{colour=\"{{colour}}\"}})', {PROMETHEUS}, compare: {{max_ratio: 2}}",
+        f"metric: error_rate, {PROMETHEUS}, compare: {{max_ratio: 2}}",
+        f"name: queue, {ADDRESS.replace('/x', '/x?v={version}')}, compare: {{max_ratio: 2}}",
+        f"name: queue, query: '{{colour}}', {ADDRESS.replace('/x', '/x?q={query}')}, compare: {{max_ratio: 2}}",
+        "name: queue, source: {type: command, run: ./queue.sh}, compare: {max_ratio: 2}",
+    ],
+)
+def test_a_limit_needs_no_colours_and_what_sees_them_may_compare(tmp_path: Path, entry: str) -> None:
+    assert len(read(SMALL + f"analysis:\n  - {{{entry}}}\n", tmp_path).plan.rules) == 1
+
+
+def test_the_test_route_is_not_for_who_goes_first(tmp_path: Path) -> None:
+    route = 'router: {listen: "127.0.0.1:8080", test_route: {header: X-Try}}\n'
+    more = "first: {header: x-try}\n"
+    assert "first.header: `x-try` is the header of the test route" in refused(
+        SMALL.replace(ROUTER, route) + more, tmp_path
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from greenroom.domain.figures import Figures
 from greenroom.domain.model import Event, Verdict
 from greenroom.domain.numbers import as_row, beside
 from greenroom.domain.phases import Phase
-from greenroom.domain.plan import Gate, Plan, When
+from greenroom.domain.plan import Gate, Plan, Step, When
 from greenroom.domain.records import Entry, Judged, Moved, Record, Requested
 from greenroom.domain.release import Service
 from greenroom.domain.replay import fold
@@ -165,6 +165,24 @@ def test_a_gate_that_waits_for_people_is_told_once_with_the_ways_on() -> None:
     assert [e.kind for e in told(records)].count("waiting_approval") == 1
     assert event.text == "2.0 waits for approval (the team): 1 of 2 said yes; approve by `greenroom promote`"
     assert event.facts["ways"] == {"greenroom promote": "approves", "greenroom abort": "ends the release"}
+
+
+def test_a_gate_that_names_the_way_on_itself_is_not_given_it_twice() -> None:
+    asked = Judged("r-0002", "gate:the team", Verdict.WAIT, "waits for ann; `greenroom promote` approves")
+    *_, event = told([*LIVE, *SECOND, Moved("r-0002", Phase.APPROVE, "every check passed"), asked])
+    assert event.text == "2.0 waits for approval (the team): waits for ann; `greenroom promote` approves"
+
+
+def test_a_first_release_has_no_shares() -> None:
+    """There is nobody to share with: it gets all at once, whatever the file says of steps."""
+    records = [
+        deploy(1, "1.0", "blue", Plan(steps=(Step(10, 60.0), Step(100)))),
+        Moved("r-0001", Phase.SHIFT, "every check passed"),
+        Judged("r-0001", "live", Verdict.PASS, "observed", {"blue": 100, "green": 0}),
+    ]
+    *_, event = told(records)
+    assert (event.kind, event.text) == ("shifted", "100 % of the traffic is on 1.0 (blue)")
+    assert event.facts["share"] == 100
 
 
 def test_what_fails_and_stops_nothing_is_told() -> None:

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 ENVIRONMENT = "environment"
 """The source that needs no settings: the environment itself."""
 
-_BEFORE_THE_START = (When.SOURCE, When.ARTEFACT)
+_SOURCE: Mapping[str, str] = {When.SOURCE: "at `when: source`"}
+_BEFORE_THE_START: Mapping[str, str] = {**_SOURCE, When.ARTEFACT: "at `when: artefact`"}
+_LATER: Mapping[str, tuple[Mapping[str, str], str]] = {
+    "{idle_url}": (_BEFORE_THE_START, "nothing runs before the start: make it a check, or write `when: approve`"),
+    "{artefact}": (_SOURCE, "it is made after that: write `when: artefact`"),
+    "{live_url}": (_BEFORE_THE_START, "nothing of this release is live before the traffic moves: write `when: bake`"),
+}
+"""What a gate may be filled with: at which stages it is not known, and what to write instead."""
+
 _STOPS = ("stop", "notify")
 
 
@@ -35,7 +43,7 @@ def gates(loading: _Loading) -> tuple[GateSection, ...]:
             continue
         name = loading.name(raw, section.type, "gates", keys, taken)
         taken[name] = keys
-        gate = _gate(loading, raw, section.type, name, keys)
+        gate = _gate(loading, raw, section, name, keys)
         if gate is not None:
             settings = section.settings
             if "name" in type(settings).model_fields:
@@ -44,7 +52,8 @@ def gates(loading: _Loading) -> tuple[GateSection, ...]:
     return tuple(found)
 
 
-def _gate(loading: _Loading, raw: Mapping[str, Any], type: str, name: str, keys: Keys) -> Gate | None:
+def _gate(loading: _Loading, raw: Mapping[str, Any], section: Section, name: str, keys: Keys) -> Gate | None:
+    type = section.type
     adapter = plugins.find("gate", type)
     stages: tuple[When, ...] = adapter.WHEN
     when, stops = raw.get("when", str(stages[0])), raw.get("on_failure", "stop")
@@ -54,10 +63,15 @@ def _gate(loading: _Loading, raw: Mapping[str, Any], type: str, name: str, keys:
     if stops not in _STOPS:
         loading.wrong((*keys, "on_failure"), "should be `stop` (the release goes no further, or back) or `notify`")
         return None
-    if when in _BEFORE_THE_START and "{idle_url}" in str(raw):
-        text = "`{idle_url}` is not there yet: nothing runs before the start; make it a check, or ask it later"
-        loading.wrong(keys, text)
+    for later, (early, instead) in _LATER.items():
+        if when in early and later in _asked(raw, section.settings):
+            loading.wrong(keys, f"`{later}` is not there yet {early[when]}; {instead}")
     return Gate(name, When(when), bool(getattr(adapter, "PEOPLE", False)), stops == "notify")
+
+
+def _asked(raw: Mapping[str, Any], settings: Any) -> str:
+    """Where names may stand; a preset looks at something by itself where no `paths` are given."""
+    return str({**raw, "name": ""}) + " ".join(getattr(settings, "looked_at", ()))
 
 
 def sources(loading: _Loading) -> Mapping[int, Section]:
@@ -72,7 +86,17 @@ def sources(loading: _Loading) -> Mapping[int, Section]:
             section = loading.section("source", asked, ("analysis", index, "source"), "")
             if section is not None:
                 found[index] = section
+                _sees_colours(loading, raw, section, index)
     return found
+
+
+def _sees_colours(loading: _Loading, raw: Mapping[str, Any], section: Section, index: int) -> None:
+    """A question that is the same for both colours compares a number with itself."""
+    blind = getattr(section.settings, "blind", None)
+    compares = raw.get("compare") is not None or "baseline" in str(raw.get("expression", ""))
+    if compares and blind is not None and blind(str(raw.get("query") or "")):
+        text = "cannot see colours: it asks the same for the candidate and the baseline, so comparing them says nothing"
+        loading.wrong(("analysis", index), f"{text}; write {{colour}}, {{version}} or {{release}} into what is asked")
 
 
 def agree(loading: _Loading, file: File, sections: Sections, able: frozenset[Capability] | None, router: str) -> None:
@@ -84,6 +108,10 @@ def agree(loading: _Loading, file: File, sections: Sections, able: frozenset[Cap
     if file.shield and Capability.SHIELD not in able:
         text = f"{router} cannot ask the baseline again for what failed on the candidate; leave it out"
         loading.wrong(("shield",), text)
+    tested = getattr(getattr(sections.router.settings, "test_route", None), "header", None)
+    if file.first is not None and tested is not None and file.first.header == tested.lower():
+        text = f"`{tested}` is the header of the test route, which leads to the idle colour at any time; take another"
+        loading.wrong(("first", "header"), text)
     environment = plugins.find("environment", sections.environment.type)
     using: frozenset[Capability] = getattr(environment, "capabilities", frozenset())
     for index, entry in enumerate(file.analysis or ()):

@@ -126,7 +126,7 @@ def _live(before: Service, after: Service) -> tuple[str, str] | None:
             "waiting_approval",
             f"{release.share} % of the traffic is on {release.version}; approve by `greenroom promote`",
         )
-    return "shifted", f"{release.share} % of the traffic is on {release.version} ({release.colour})"
+    return "shifted", f"{_share(release)} % of the traffic is on {release.version} ({release.colour})"
 
 
 def _gate(before: Service, record: Judged, after: Service) -> tuple[str, str] | None:
@@ -138,11 +138,16 @@ def _gate(before: Service, record: Judged, after: Service) -> tuple[str, str] | 
         return None
     if gate.people and record.verdict is Verdict.WAIT and known is None:
         text = f"{_version(after)} waits for approval ({name})"
-        return "waiting_approval", _with(text, record.reason, "; approve by `greenroom promote`")
+        told = "`greenroom promote`" in (record.reason.splitlines() or [""])[0]
+        return "waiting_approval", _with(text, record.reason, "" if told else "; approve by `greenroom promote`")
     if tolerated(after.release, gate, record.verdict):
         could = "could not be answered" if record.verdict is Verdict.UNKNOWN else "failed"
         return "warned", _with(f"{name} {could} for {_version(after)}, which goes on", record.reason)
     return None
+
+
+def _share(release: Release) -> int:
+    return 100 if release.whole else release.share
 
 
 def _step_known(release: Release | None) -> bool:
@@ -165,7 +170,7 @@ def _about(release: Release, entry: Entry) -> dict[str, Any]:
     if release.failure:
         facts["reason"] = (release.failure.splitlines() or [""])[0]
     if release.phase in (Phase.SHIFT, Phase.BAKE):
-        facts["share"] = release.share
+        facts["share"] = _share(release)
     if found := _numbers(release, record):
         facts["numbers"] = found
     return facts

@@ -24,6 +24,7 @@ NAMES = ("colour", "version", "release", "service", "window", "metric", "query")
 LONGEST = 30.0
 """Seconds that one question may take."""
 
+_COLOUR = re.compile(r"\{(colour|version|release)\}")
 _LATER = (408, 425, 429)
 
 
@@ -47,6 +48,11 @@ class Server(BaseModel):
             if any(c in value.get_secret_value() for c in "\r\n\0"):
                 raise ValueError(f"the value of {name} has a line break; a header is one line")
         return headers
+
+
+def tells_apart(text: str) -> bool:
+    """Whether it is another question for the candidate than for the baseline."""
+    return _COLOUR.search(text) is not None
 
 
 def variables(about: About) -> dict[str, str]:

@@ -16,6 +16,7 @@ from greenroom.adapters.sources.asking import (
     number,
     refusal,
     settings_address,
+    tells_apart,
     unknown_names,
     where,
 )
@@ -48,6 +49,10 @@ class HttpSettings(Server):
         if steps_of(path) is None:
             raise ValueError(f'{path[:80]!r} is no path; write it like `data.p99`, `items[0].rate` or `["a.b"].c`')
         return path
+
+    def blind(self, query: str) -> bool:
+        """Whether it asks the same for both colours."""
+        return not tells_apart(self.url) and not ("{query}" in self.url and tells_apart(query))
 
 
 class HttpSource:

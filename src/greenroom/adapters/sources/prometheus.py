@@ -18,6 +18,7 @@ from greenroom.adapters.sources.asking import (
     number,
     refusal,
     settings_address,
+    tells_apart,
     unknown_names,
     where,
 )
@@ -59,7 +60,7 @@ class PrometheusSettings(Server):
                 raise ValueError(f"{name!r} is no name of a label")
             if wrong := unknown_names(value):
                 raise ValueError(wrong)
-        if not re.search(r"\{(colour|version|release)\}", " ".join(labels.values())):
+        if not tells_apart(" ".join(labels.values())):
             raise ValueError("tells the colours not apart; one must hold {colour}, {version} or {release}")
         return labels
 
@@ -69,6 +70,10 @@ class PrometheusSettings(Server):
         if not _METRIC.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a metric")
         return name
+
+    def blind(self, query: str) -> bool:
+        """Whether it asks the same for both colours; metrics by name are told apart by `labels`."""
+        return query != "" and not tells_apart(query)
 
     @field_validator("status")
     @classmethod
