@@ -123,6 +123,9 @@ class Lives(RuleBasedStateMachine):
         if release is not None and status_of(stage.service, release, stage.clock.now()) is Status.STUCK:
             stage.request("reconcile", accept=True)  # there is nothing to go back to: a person takes it as it is
             stage.run(60.0)
+        if stage.service.running is not None and stage.service.drift:
+            stage.request("abort")  # what the route should lead to is gone for good: a person gives the release up
+            stage.run(60.0)
         self.no_harm()
         service = stage.service
         assert service.running is None, f"no end: {stage.engine.decision}\n{stage.story()}"
