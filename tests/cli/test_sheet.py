@@ -29,9 +29,9 @@ from greenroom.domain.model import (
 )
 from greenroom.domain.observation import Seen
 from greenroom.domain.phases import ENDS, Phase, Status
-from greenroom.domain.plan import Plan
+from greenroom.domain.plan import Gate, Plan, When
 from greenroom.domain.records import Entry, Judged, Moved
-from greenroom.domain.release import Deployed, Release, Service, Warm
+from greenroom.domain.release import Deployed, Judgement, Release, Service, Warm
 from greenroom.domain.status import status_document
 
 NOON = 1_699_963_200.0  # 2023-11-14 12:00 UTC
@@ -129,6 +129,21 @@ def test_a_warm_version_and_one_that_ails() -> None:
     assert text.endswith("  way back  `greenroom rollback` returns to 1 on blue, until tomorrow 01:53")
 
 
+def test_what_is_asked_and_has_not_answered_yet_says_how_far_it_is() -> None:
+    plan = Plan(checks=("load",), gates=(Gate("scan", When.SOURCE),))
+    told = Judgement(Verdict.WAIT, "50/s of 50/s · p99 12 ms · 0 errors · 8 s of 20 s", NOON - 1)
+    checking = replace(BAKING, phase=Phase.CHECKS, live_since=None, plan=plan, judged={"check:load": told})
+    service = replace(SERVICE, active=BASELINE, release=checking)
+    text = shown(status(service, engine={"pid": 7, "doing": "check load"}))
+    assert "            check load: 50/s of 50/s · p99 12 ms · 0 errors · 8 s of 20 s\n" in text
+    assert "  engine" not in text, "said already"
+    engine = {"status": status(service), "rates": RATES, "engine": {"doing": "check load"}}
+    lines = progress(picture(service=service, release=checking, status=Status.RUNNING, told=engine), 120, PLAIN)
+    assert "  now       check load: 50/s of 50/s · p99 12 ms · 0 errors · 8 s of 20 s" in lines
+    scanning = replace(checking, phase=Phase.GATES, judged={"gate:scan": replace(told, reason="started")})
+    assert "            gate scan: started\n" in shown(status(replace(service, release=scanning)))
+
+
 def test_a_failed_candidate_that_is_kept_is_named_with_its_time() -> None:
     plan = replace(BAKING.plan, keep_failed=600.0)
     ended = replace(BAKING, phase=Phase.ROLLED_BACK, since=NOON - 60, ended=NOON - 60, failure="too slow", plan=plan)
@@ -176,7 +191,7 @@ def picture(**more: Any) -> Picture:
     stages[Phase.BAKE] = NOON - 60
     told = {"status": status(), "rates": RATES, "engine": {"doing": "baking"}}
     given = {"status": Status.BAKING, "release": BAKING, "stages": stages, "told": told, **more}
-    return Picture(service=SERVICE, now=NOON, name="shop", **given)
+    return Picture(**{"service": SERVICE, "now": NOON, "name": "shop", **given})
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

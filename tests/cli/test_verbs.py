@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 
+from greenroom.cli.context import Tools
+from greenroom.cli.follow import Follower, Picture
 from greenroom.cli.outputs import Following, Log, outputs
+from greenroom.cli.picture import progress
+from greenroom.cli.text import Ink
 from greenroom.domain.model import Colour, Split
 from greenroom.domain.phases import Phase
-from greenroom.domain.plan import Rule, Step
-from greenroom.domain.records import Requested
+from greenroom.domain.plan import Gate, Rule, Step, When
+from greenroom.domain.records import Entry, Requested
+from greenroom.domain.release import Release
 from greenroom.ports import Line
-from greenroom.testing.fakes import FakeEnvironment
+from greenroom.testing.fakes import FakeCheck, FakeEnvironment
 from greenroom.testing.world import Behaviour
 from tests.cli.office import PLAN, Office
 
@@ -59,6 +64,28 @@ def test_a_deploy_is_told_line_by_line_and_ends_with_what_is_so_now(office: Offi
     assert [line.split()[1] for line in lines[:4]] == ["asked", "start", "checks", "✓"]
     assert len(lines) == len(set(lines)), "a line is said once"
     assert lines[-1].endswith("1 stays warm on blue until 23:13: `greenroom rollback` goes back in an instant.")
+
+
+def test_who_watches_sees_the_gates_before_the_build(office: Office) -> None:
+    pictures: list[Picture] = []
+
+    class Watching:
+        patient = True
+
+        def news(self, entry: Entry, release: Release) -> None: ...
+        def say(self, text: str) -> None: ...
+        def close(self) -> None: ...
+        def show(self, picture: Picture) -> None:
+            pictures.append(picture)
+
+    office.adapters = replace(office.adapters, gates={"tests": FakeCheck("tests")})
+    office.plan = replace(office.plan, gates=(Gate("tests", When.SOURCE),))
+    accepted = office.deploy("1")
+    tools = Tools(lambda *_: office, lambda *_: office, office.enquire, office)  # type: ignore[arg-type, return-value]
+    Follower(office, tools, Watching(), accepted.release, 0).run()  # type: ignore[arg-type]
+    assert list(pictures[0].stages) == [Phase.GATES]
+    assert list(pictures[-1].stages)[:3] == [Phase.GATES, Phase.BUILD, Phase.START]
+    assert "  ✓ gates" in "\n".join(progress(pictures[-1], 80, Ink(False)))
 
 
 def test_json_is_one_document_on_stdout_and_progress_on_stderr(office: Office) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from greenroom.cli.context import Installation, Tools
 from greenroom.domain.phases import ENDS, Phase, Status
+from greenroom.domain.plan import When
 from greenroom.domain.records import Entry, Moved, Requested
 from greenroom.domain.release import Release, Service
 from greenroom.domain.status import status_of
@@ -110,15 +111,15 @@ class Follower:
         for entry in entries:
             self._after = entry.seq
             if entry.record.release in (self.id, ""):
-                self._note(entry)
+                self._note(entry, release)
                 self.screen.news(entry, release)
         status = status_of(service, release, now)
         return Picture(service, release, status, now, self.installed.name, self._told, dict(self._stages))
 
-    def _note(self, entry: Entry) -> None:
+    def _note(self, entry: Entry, release: Release) -> None:
         match entry.record:
             case Requested(command="deploy"):
-                self._stages[Phase.BUILD] = entry.at
+                self._stages[Phase.GATES if release.plan.gates_of(When.SOURCE) else Phase.BUILD] = entry.at
             case Moved(to=to, step=step) if step == 0 or to is not Phase.SHIFT:
                 self._stages[to] = entry.at
 

@@ -38,7 +38,7 @@ def _now(picture: Picture, reason: str) -> str:
     """What the engine is at, where it says; else why the release is where it is."""
     doing = str(((picture.told or {}).get("engine") or {}).get("doing") or "")
     asleep = not doing or picture.status in (Status.PAUSED, Status.WAITING_APPROVAL, Status.STUCK)
-    text = reason if asleep or picture.release.phase in ENDS else doing
+    text = reason if asleep or doing in reason or picture.release.phase in ENDS else doing
     return (text.splitlines() or ["…"])[0]
 
 

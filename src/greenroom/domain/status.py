@@ -52,6 +52,16 @@ def _undecided(release: Release) -> Judgement | None:
     return said if release.running else None
 
 
+def _asked(release: Release) -> str:
+    """The gate or check that has not answered yet, and how far it is: `check load: 50/s of 50/s · 4 s of 20 s`."""
+    gate = release.asking
+    subject = f"gate:{gate.name}" if gate is not None else f"check:{release.checking}"
+    said = release.judgement(subject)
+    if not release.running or said is None or said.verdict is not Verdict.WAIT:
+        return ""
+    return f"{subject.replace(':', ' ', 1)}: {(said.reason.splitlines() or ['…'])[0]}"
+
+
 def waits_for_approval(release: Release) -> bool:
     """A person is waited for: by a gate, or by a step of the shift."""
     gate = release.asking
@@ -77,6 +87,8 @@ def sentence(service: Service, release: Release) -> str:
         return f"waiting for approval at {release.share} %; `greenroom promote` or `greenroom rollback`"
     if said := _undecided(release):
         return f"{said.reason}; `greenroom promote` goes on, `greenroom rollback` goes back"
+    if asked := _asked(release):
+        return asked
     trouble = [a.detail for a in service.attempts.values() if a.failures and a.detail]
     if release.running and trouble:
         return f"{release.why}; last trouble: {trouble[-1]}"
