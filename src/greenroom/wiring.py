@@ -109,7 +109,7 @@ class Installed(Standing):
         """Write down that this version, which runs already, is to be the active one. `taken`: `container` or `upstream`."""
         loaded = self.loaded
         assert loaded is not None
-        plan = replace(loaded.plan, steps=(Step(100),), checks=(), bake=0.0, keep=True)
+        plan = replace(loaded.plan, steps=(Step(100),), gates=(), checks=(), bake=0.0, keep=True)
         definition = {**loaded.document, "adopt": dict(taken)}
         details = {"version": version, "plan": plan.document(), "definition": definition, "file": str(self.file)}
         command = Command("adopt", self.by(), why, {**details, "adopt": dict(taken)})

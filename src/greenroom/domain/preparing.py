@@ -98,9 +98,11 @@ def _closed_to_artefact(scene: Scene, release: Release) -> Decision | None:
 
 
 def _begun(service: Service, release: Release) -> float:
-    """When the candidate was first told to start."""
+    """When the candidate was first told to start; before that, since when it may be."""
     begun = [a.first for key, a in service.attempts.items() if f"/apply/{release.colour}:{release.id}:" in key]
-    return max(release.since, min(begun, default=release.since))
+    answers = [release.judgement(f"gate:{gate.name}") for gate in release.plan.gates_of(When.ARTEFACT)]
+    allowed = max([release.since, *(answer.at for answer in answers if answer is not None)])
+    return max(allowed, min(begun, default=allowed))
 
 
 def checks(scene: Scene, release: Release) -> Decision:
