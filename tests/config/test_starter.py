@@ -60,12 +60,30 @@ def test_a_strange_procfile(tmp_path: Path, procfile: str) -> None:
 
 def test_what_is_commented_out_loads_too(tmp_path: Path) -> None:
     text = starter.starter(starter.detect(tmp_path)).replace("  # - {", "  - {").replace("# env: {", "env: {")
-    for key in ("shift:", "analysis:", "  - {metric", "notify:", "  - {type: webhook"):
+    keys = (
+        "gates:",
+        "  - {type:",
+        "first:",
+        "shift:",
+        "shield:",
+        "analysis:",
+        "  - {metric",
+        "keep_failed:",
+        "notify:",
+    )
+    for key in keys:
         text = text.replace(f"# {key}", key)
+    assert all(line.startswith(("# How", "# The")) for line in text.splitlines() if line.startswith("#")), text
     (tmp_path / "greenroom.yaml").write_text(text)
     loaded = load(tmp_path / "greenroom.yaml", {"DATABASE_URL": "x", "WEBHOOK_URL": "http://hooks.example/x"})
-    assert (len(loaded.plan.steps), len(loaded.plan.rules), len(loaded.sections.notifiers)) == (3, 1, 1)
-    assert len(loaded.plan.checks) == 2
+    assert (len(loaded.plan.steps), len(loaded.plan.rules), len(loaded.sections.notifiers)) == (3, 2, 1)
+    assert (len(loaded.plan.gates), loaded.plan.checks[2:], loaded.plan.shield) == (2, ("load",), True)
+    assert (loaded.plan.first, loaded.plan.keep_failed) == (("x-staff", ""), 900.0)
+
+
+@pytest.mark.parametrize("router", starter.ROUTERS)
+def test_the_shield_is_offered_where_the_router_has_one(tmp_path: Path, router: str) -> None:
+    assert ("shield:" in starter.starter(starter.detect(tmp_path), router=router)) == (router == "envoy")
 
 
 def test_it_never_overwrites(tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ def starter(found: Found, listen: str = "", router: str = "envoy") -> str:
         environment=environment,
         router=_ROUTER[router].format(listen=listen, service=found.service),
         notes="".join(f"# {note}\n" for note in found.notes),
+        shield=_SHIELD if router == "envoy" else "",
         listen=listen,
         health=found.health,
     )
@@ -236,6 +237,10 @@ _ROUTER = {
 """,
 }
 
+_SHIELD = """\
+# shield: on                    # what fails on the new version is asked again of the old one, where it is safe
+"""
+
 _TEMPLATE = """\
 # How this service is released. Made by `greenroom init` for: {kind}. Check it with `greenroom plan VERSION`.
 {notes}service: {service}
@@ -247,21 +252,29 @@ router:
 {router}  test_route: {{header: x-greenroom-test}}   # requests with this header reach the new version before anybody else
   drain: 30s                    # how long requests on the old version may still take
 
+# gates:                        # may it go on? Scanners, people, hours: before the build, before the traffic, under it
+#   - {{type: sarif, name: secrets, preset: gitleaks}}
+#   - {{type: approval, approvers: ["group:ops"], four_eyes: true, anywhere: true}}
+
 checks:                         # asked before any traffic moves; a failure changes nothing for your users
   - {{type: http, path: {health}, status: 200}}
   # - {{type: command, run: "pytest tests/smoke --url={{idle_url}}"}}
+  # - {{type: load, rate: 50/s, duration: 20s, max_p99: 500ms, max_error_rate: 0.1%}}
 
+# first: {{header: x-staff}}      # who sends this header meets the new version before all others
 # shift: [5% for 2m, 50% for 5m, 100%]      # without it, all traffic moves at once
-
+{shield}
 # analysis:                     # without it: at most 10% errors, at most 3 times those of the version before
 #   - {{metric: error_rate, max: 1%, compare: {{to: baseline, max_ratio: 1.5}}, min_requests: 100}}
+#   - {{metric: p99, compare: {{max_ratio: 2, confidence: 99.9%}}, warm_up: 10s}}
 
 watch:                          # asked while it is new, with or without users; failures roll back
   - {{url: "http://{listen}{health}", every: 1s, status: 200}}
 
 bake: 10m                       # watched for so long; what goes wrong is rolled back by itself
 keep_warm: 24h                  # after that, `greenroom rollback` is instant for so long
+# keep_failed: 15m              # what was rolled back stays for so long, without traffic, to look at
 
 # notify:
-#   - {{type: webhook, url: "${{WEBHOOK_URL}}", on: [succeeded, rolled_back, stuck]}}
+#   - {{type: webhook, url: "${{WEBHOOK_URL}}", on: [succeeded, rolled_back, stuck]}}   # or slack, email, apprise
 """
