@@ -63,6 +63,8 @@ def test_the_last_words_of_a_rollback_have_both_versions_side_by_side_and_the_pi
     assert lines[at + 2].split() == ["2", "on", "green", "10", "%", "400", "5", "%", "(20)", "100", "ms", "100", "ms"]
     assert lines[at + 3].split()[:6] == ["1", "on", "blue", "90", "%", "3,699"]
     assert "verdict: error rate 5 %" in done.out
+    pointers = next(line for line in lines if set(line.split()) == {"1", "2", "3"} or line.split()[-1:] == ["23"])
+    assert all(pointers.count(number) == 2 for number in "123")
     path = Path(next(line for line in lines if line.startswith("The picture: ")).removeprefix("The picture: "))
     assert path == office.state / "pictures" / "r-0002.svg"
     texts = [element.text or "" for element in tree.parse(path).iter("{http://www.w3.org/2000/svg}text")]
@@ -121,7 +123,11 @@ def test_show_tells_what_was_left_behind(office: Office) -> None:
 def test_what_the_router_does_not_know_is_said(office: Office) -> None:
     office.type("deploy", "2")
     Inspector(office.state, office.adapters_for, list).step(office.control.state(), office.seen()[0], office.clock.now)
-    assert "this router writes no single requests down" in office.type("show").out
+    shown = " ".join(office.type("show").out.split())
+    assert (
+        "this router writes no single requests down, only how many of which status there were (of late: 20 × 500)"
+        in shown
+    )
 
 
 def test_a_release_that_measured_nothing_has_no_picture_and_no_table(office: Office) -> None:

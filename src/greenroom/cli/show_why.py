@@ -68,8 +68,15 @@ def left(state: Path, release: Release, width: int, ink: Ink) -> list[str]:
         lines += ["", ink(f"Requests that failed{', the last ones' if len(requests) > 1 else ''}:", "bold")]
         lines += _requests(requests, width, ink)
     elif why := str(kept.get("without_requests") or ""):
-        lines += wrapped(f"requests that failed: {why}", width, indent="      ", first="  ")
+        lines += wrapped(f"requests that failed: {why}{_statuses(release)}", width, indent="      ", first="  ")
     return lines if len(lines) > 1 else []
+
+
+def _statuses(release: Release) -> str:
+    """`: 602 × 500, 3 × 502`, of the last seconds before it went back."""
+    counted = ((release.beside or {}).get("candidate") or {}).get("statuses") or {}
+    bad = [f"{number} × {status}" for status, number in sorted(counted.items()) if str(status) >= "500" and number]
+    return f" (of late: {', '.join(bad)})" if bad else ""
 
 
 def _documents(value: object) -> list[Mapping[str, Any]]:

@@ -182,11 +182,14 @@ def _sparkline(values: Iterable[float | None], top: float, signs: str) -> str:
 def _pointers(samples: Sequence[Sample], marks: Sequence[Mark], each: int) -> tuple[str, str]:
     """A number below the column of each of the last marks, in both panels; and what the numbers mean."""
     begin, span = samples[0].at, (samples[-1].at - samples[0].at) or 1.0
-    inside = sorted((m for m in marks if begin <= m.at <= begin + span), key=lambda mark: mark.at)[-9:]
-    line, free = [" "] * each, 0
-    for number, mark in enumerate(inside, 1):
-        place = min(each - 1, max(free, int((mark.at - begin) / span * each)))
-        line[place], free = str(number), place + 1
+    inside = sorted((m for m in marks if begin <= m.at <= begin + span), key=lambda mark: mark.at)[-min(9, each) :]
+    places: list[int] = []
+    for mark in inside:
+        places.append(max(places[-1] + 1 if places else 0, int((mark.at - begin) / span * each)))
+    line = [" "] * each
+    for number in range(len(inside), 0, -1):  # what is too far to the right moves to the left
+        places[number - 1] = min([places[number - 1], each - 1, *(place - 1 for place in places[number : number + 1])])
+        line[places[number - 1]] = str(number)
     below = "".join(line)
     return f"{below}{' ' * 13}{below}".rstrip(), "  ".join(
         f"{n} {one_line(mark.text)}" for n, mark in enumerate(inside, 1)

@@ -62,7 +62,7 @@ class Inspector:
     def step(self, service: Service, seen: Seen | None, now: Callable[[], float]) -> None:
         """Take what is to be taken. What cannot be kept is said once, and tried again later."""
         release = service.release
-        if release is None or release.id == self._done or not turned(release):
+        if release is None or seen is None or release.id == self._done or not turned(release):
             return
         before = inspection(self._state, release.id)
         at = now()
@@ -85,9 +85,9 @@ class Inspector:
         return text
 
     def _take(
-        self, release: Release, service: Service, seen: Seen | None, before: Mapping[str, Any] | None, at: float
+        self, release: Release, service: Service, seen: Seen, before: Mapping[str, Any] | None, at: float
     ) -> None:
-        status = seen.environment(release.colour) if seen is not None else None
+        status = seen.environment(release.colour)
         ours = status is not None and status.release == release.id
         adapters = self._adapters_for(service)
         folder = folder_of(self._state, release.id)
