@@ -23,7 +23,6 @@ from greenroom.testing.fakes import FakeAnalyser
 from greenroom.testing.world import Behaviour
 from tests.engine.stage import Stage
 
-BAD = Behaviour(errors=1.0)
 SECRET = {"TOKEN": "hunter2-and-more"}
 
 
@@ -63,7 +62,7 @@ class Scene:
 
     def fail(self, version: str = "2.0") -> str:
         """Until its traffic is back; the candidate is still there."""
-        self.stage.world.behaviours[version] = BAD
+        self.stage.world.behaviours[version] = Behaviour(errors=1.0)
         self.stage.deploy(version)
         assert self.stage.run(400.0, lambda stage: _back(stage.service)), self.stage.story()
         release = self.stage.service.release
@@ -91,7 +90,7 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def test_nothing_is_taken_before_the_traffic_is_back(scene: Scene) -> None:
-    scene.stage.world.behaviours["2.0"] = BAD
+    scene.stage.world.behaviours["2.0"] = Behaviour(errors=1.0)
     scene.stage.deploy("2.0")
 
     def looked_at(stage: Stage) -> bool:
@@ -129,9 +128,12 @@ def test_requests_that_the_router_wrote_down_late_are_added_once(scene: Scene) -
     scene.analyser.requests = (request(now - 0.2), request(now - 0.1))
     scene.step()
     assert len(scene.document(release)["requests"]) == 1
-    scene.stage.clock.sleep(SETTLED)
+    before = scene.document(release)["replicas"]
+    scene.stage.world.behaviours["2.0"].dies_after = 0.0
+    scene.stage.run(SETTLED)
     scene.step()
     assert scene.document(release)["complete"]
+    assert scene.document(release)["replicas"] == before != []
     assert [one["at"] for one in scene.document(release)["requests"]] == [now - 0.2, now - 0.1]
     scene.analyser.requests = (request(now),)
     scene.stage.clock.sleep(60.0)

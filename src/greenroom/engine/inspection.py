@@ -103,7 +103,7 @@ class Inspector:
             "colour": str(release.colour),
             "at": at if before is None else before["at"],
             "complete": before is not None or not _exposed(release),
-            "replicas": _replicas(status, self._conceal) if ours else (before or {}).get("replicas", []),
+            "replicas": (before or {}).get("replicas") or (_replicas(status, self._conceal) if ours else []),
             "requests": requests,
             "without_requests": why,
         }
