@@ -291,6 +291,13 @@ def test_failed_requests_of_a_version_are_found_from_the_end_of_the_access_log(t
         failed(tmp_path / "none", Colour.GREEN, "2", since, 2)
 
 
+def test_what_was_moved_away_a_moment_ago_is_looked_through_too(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    (tmp_path / "access.log.1").write_text(line("10:01.000", status=500, path="/first") + "\n")
+    log.write_text(line("10:02.000", status=500, path="/last") + "\n")
+    assert [one.path for one in failed(log, Colour.GREEN, "2", 0.0, 20)] == ["/first", "/last"]
+
+
 def test_a_large_access_log_is_read_from_its_end_and_not_to_its_begin(tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     first, good = line("10:01.000", status=500, path="/first"), line("10:02.000")

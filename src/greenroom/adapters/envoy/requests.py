@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -32,7 +33,7 @@ def failed(log: Path, colour: Colour, version: str, since: float, last: int) -> 
     """The last that were this colour's and version's to answer and failed, in order of time. `Temporary` without a log."""
     found: list[FailedRequest] = []
     try:
-        for line in _backwards(log):
+        for line in itertools.chain(_backwards(log), _backwards(log.with_name(f"{log.name}.1"), there=False)):
             document = _document(line)
             if document is None:
                 continue
@@ -47,8 +48,10 @@ def failed(log: Path, colour: Colour, version: str, since: float, last: int) -> 
     return sorted(found, key=lambda one: one.at)
 
 
-def _backwards(log: Path) -> Iterator[bytes]:
-    """Whole lines from the end on, as far as is allowed."""
+def _backwards(log: Path, *, there: bool = True) -> Iterator[bytes]:
+    """Whole lines from the end on, as far as is allowed. `there`: it must be; else it may (what was moved away last)."""
+    if not there and not log.exists():
+        return
     with log.open("rb") as file:
         end = position = file.seek(0, os.SEEK_END)
         rest = b""

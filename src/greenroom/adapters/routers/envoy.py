@@ -21,6 +21,7 @@ from greenroom.adapters.envoy.render import bootstrap, parts
 from greenroom.adapters.envoy.requests import ACCESS_LOG
 from greenroom.adapters.envoy.sense import destinations, refuse_nonsense
 from greenroom.adapters.envoy.settings import EnvoySettings
+from greenroom.adapters.process.output import rotate
 from greenroom.adapters.told import Told, Unreadable
 from greenroom.domain.model import Colour, Routing, RoutingSpec
 from greenroom.errors import Permanent, PortError, Temporary
@@ -247,6 +248,11 @@ class EnvoyRouter:
             if self._place.supervisor:
                 self._place.supervisor.remove(binary.NAME)
             self._folder.forget()
+
+    def tidy(self) -> None:
+        """Its logs do not grow for ever. Envoy appends, so it writes on in the emptied file."""
+        for path in (self._access_log, self._log):
+            rotate(path)
 
     def reach(self, test: bool = False) -> tuple[str, Mapping[str, str]]:
         public, way = self._settings.listen[0].url, self._settings.test_route
