@@ -88,7 +88,11 @@ def test_a_refusal_says_how_to_go_all_the_same() -> None:
 def test_it_can_wait_instead_and_says_the_same_at_each_look() -> None:
     findings = [ask(at(moment), **OFFICE, closed="wait") for moment in ("2026-11-28 06:00", "2026-11-30 08:59:40")]
     assert [finding.verdict for finding in findings] == [Verdict.WAIT, Verdict.WAIT]
-    assert findings[0].reason == findings[1].reason == "closed: waits until it opens Mon 09:00 Europe/Berlin"
+    assert findings[0].reason == findings[1].reason
+    assert findings[0].reason == (
+        "closed: waits until it opens Mon 09:00 Europe/Berlin; "
+        '`greenroom abort`, and then `greenroom deploy 2 --override window --why "…"` goes all the same'
+    )
     assert [finding.again_after for finding in findings] == [60.0, 20.0]
     assert ask(at("2026-11-30 09:00"), **OFFICE, closed="wait").verdict is Verdict.PASS
 

@@ -88,6 +88,20 @@ def test_who_watches_sees_the_gates_before_the_build(office: Office) -> None:
     assert "  ✓ gates" in "\n".join(progress(pictures[-1], 80, Ink(False)))
 
 
+def test_a_rehearsal_is_called_so(office: Office) -> None:
+    live(office)
+    done = office.type("rehearse", "--why", "drill")
+    assert done.code == 0
+    assert "asked        rehearse " in done.out
+    assert "it was a rehearsal, and the way back works" in office.type("status").out
+
+
+def test_a_gate_of_the_bake_that_stops_nothing_is_in_the_plan(office: Office) -> None:
+    office.plan = replace(office.plan, gates=(Gate("site scan", When.BAKE, notify_only=True),))
+    told = " ".join(office.type("plan", "1").out.split())
+    assert "asks site scan as well, of which a failure is only told" in told
+
+
 def test_json_is_one_document_on_stdout_and_progress_on_stderr(office: Office) -> None:
     done = office.type("deploy", "1", "--json")
     document = json.loads(done.out)

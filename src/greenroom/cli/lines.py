@@ -86,7 +86,8 @@ def _requested(record: Requested, at: float) -> Line:
     what = record.command
     if what == "deploy":
         taken = record.details.get("adopt") or {}
-        verb = f"adopt {' '.join(map(str, taken.values()))} as" if taken else "deploy"
+        drill = (record.details.get("plan") or {}).get("rehearsal")
+        verb = f"adopt {' '.join(map(str, taken.values()))} as" if taken else "rehearse" if drill else "deploy"
         what = f"{verb} {record.details.get('version', '?')} on {record.details.get('colour', '?')}"
     elif what == "reconcile" and record.details.get("accept"):
         what = "reconcile --accept"

@@ -109,6 +109,8 @@ def _bake(plan: Plan, *, has_way_back: bool) -> str:
     watched = [*rules, *(f"{name} fails" for name in plan.watches), *gates]
     back = "goes back by itself" if has_way_back else "fails (there is nothing to go back to)"
     when = f"; {back} if {', or '.join(watched)}" if watched else f"; {back} if it loses its health"
+    if told := [gate.name for gate in plan.gates_of(When.BAKE) if gate.notify_only]:
+        when += f"; asks {', '.join(told)} as well, of which a failure is only told"
     if has_way_back and plan.shield:
         when += "; shielded: a safe request that fails on it is asked again of the old version"
     if has_way_back and plan.keep_failed:

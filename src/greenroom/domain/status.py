@@ -89,6 +89,8 @@ def sentence(service: Service, release: Release) -> str:
         return f"{said.reason}; `greenroom promote` goes on, `greenroom rollback` goes back"
     if asked := _asked(release):
         return asked
+    if release.rehearsed:
+        return "it was a rehearsal, and the way back works"
     trouble = [a.detail for a in service.attempts.values() if a.failures and a.detail]
     if release.running and trouble:
         return f"{release.why}; last trouble: {trouble[-1]}"

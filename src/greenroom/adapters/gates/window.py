@@ -131,7 +131,11 @@ class WindowGate:
         version, name = shlex.quote(case.version), shlex.quote(self.name)
         way = f'`greenroom deploy {version} --override {name} --why "…"` goes all the same'
         if self.settings.closed == "wait" and change is not None:
-            return Finding(Verdict.WAIT, f"{closed}: waits until it {opens}", min(_AGAIN, change - now))
+            return Finding(
+                Verdict.WAIT,
+                f"{closed}: waits until it {opens}; `greenroom abort`, and then {way}",
+                min(_AGAIN, change - now),
+            )
         left = f" (in {_rough(change - now)})" if change is not None else ""
         return Finding(Verdict.FAIL, f"{closed}: {opens}{left}; {way}")
 
