@@ -136,6 +136,8 @@ def _moved(state: Service, record: Moved, at: float) -> Service:
         beside=record.facts.get("figures") or release.beside,
     )
     state = replace(state, release=moved, attempts={}, unseen=None, accept=False)
+    if record.to is Phase.FAILED:  # the route is taken as it is: since when it has left a colour was not seen
+        state = replace(state, left=dict.fromkeys(Colour, at))
     match record.to:
         case Phase.START:
             return replace(state, warm=None)
