@@ -35,6 +35,12 @@ KINDS = {
 }
 """By mood: what the reason speaks of."""
 
+CASES = [
+    pytest.param(router, mood, marks=pytest.mark.xdist_group(f"bad-{router}"))
+    for router in ("envoy", "nginx")
+    for mood in KINDS
+]
+
 
 class BehindNginx(House):
     """The same, beside an nginx that has its own configuration."""
@@ -71,10 +77,7 @@ class _Ended:
         self.close = house.end
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(name, marks=pytest.mark.xdist_group(f"bad-{name}")) for name in ("envoy", "nginx")],
-)
+@pytest.fixture(scope="module")
 def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A good version is live, and asked all the time."""
     with behind(request.param, tmp_path_factory.mktemp("bad")) as made:
@@ -84,18 +87,20 @@ def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield made
 
 
-@pytest.mark.parametrize("mood", KINDS)
+@pytest.mark.parametrize(("house", "mood"), CASES, indirect=["house"])
 def test_it_goes_back_by_itself(house: House, mood: str) -> None:
     good, began = live(house), time.monotonic()
     house.write(bake="5m")
     moods.install(house.shop, mood)
     version = house.version()
-    house.run("deploy", version).expect(3)
+    done = house.run("deploy", version).expect(3)
     after = house.serves(good)
-    house.until_live(good)
     _only_the_candidate_failed(house, began, after.at, good, version)
     _said_why(house, version, KINDS[mood])
-    _is_kept(house, version)
+    _, _, shown = done.out.partition("What users met")
+    assert f"{version} on " in shown, done
+    assert f"{good} on " in shown, done
+    _is_as_before(house, good, version)
 
 
 def _only_the_candidate_failed(house: House, began: float, ended: float, good: str, bad: str) -> None:
@@ -129,13 +134,15 @@ def _said_why(house: House, version: str, subject: str) -> None:
             assert "baseline" in release.failure
 
 
-def _is_kept(house: House, version: str) -> None:
-    """Without traffic, to look at, until its time is over."""
+def _is_as_before(house: House, good: str, bad: str) -> None:
+    """And what failed is kept, without traffic, to look at until its time is over."""
     status = house.status()
-    assert status["kept"]["version"] == version
-    assert status["kept"]["until"] > status["now"]
-    assert status["traffic"][status["kept"]["colour"]] == 0
-    assert house.wait(lambda: house.replicas(version), "it runs")
+    active, kept = status["active"], status["kept"]
+    assert (active["version"], status["route"]) == (good, "in_sync")
+    assert status["traffic"] == {active["colour"]: 100, kept["colour"]: 0}
+    assert kept["version"] == bad
+    assert kept["until"] > status["now"]
+    assert house.wait(lambda: house.replicas(bad), "it runs")
 
 
 def live(house: House) -> str:
