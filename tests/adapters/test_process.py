@@ -87,7 +87,7 @@ def test_ft_16_what_cannot_start_is_said_with_the_end_of_its_output(made: Kit) -
     script.write_text("#!/bin/sh\necho 'database is missing'; echo ${TOKEN}; exit 4\n")
     script.chmod(0o755)
     made.vault.pin("r-2", {"T": "swordfish"})
-    web = {"command": "./shop {port}", "replicas": 1}
+    web = {"command": "./shop", "replicas": 1}
     environment.apply(GREEN, made.spec("2", IDLE, web=web, env={"TOKEN": "${T}"}), KEY)
     made.wait(lambda: "exit status was 4" in environment.observe(GREEN).detail, "it is said how it ended")
     status = environment.observe(GREEN)
@@ -96,6 +96,7 @@ def test_ft_16_what_cannot_start_is_said_with_the_end_of_its_output(made: Kit) -
     assert "${T}" in status.detail
     made.wait(lambda: "(the same 3 times)" in environment.observe(GREEN).detail, "it is said once, and how often")
     assert environment.observe(GREEN).detail.count("database is missing") == 1
+    assert "$PORT" not in environment.observe(GREEN).detail, "it ended: that is the reason, and not where it listens"
     assert not status.failed, "it may be well at the next try"
     assert {member.health for member in status.members} == {Health.UNHEALTHY}
 

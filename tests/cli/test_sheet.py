@@ -144,6 +144,22 @@ def test_what_is_asked_and_has_not_answered_yet_says_how_far_it_is() -> None:
     assert "            gate scan: started\n" in shown(status(replace(service, release=scanning)))
 
 
+def test_a_bake_that_lasts_longer_says_since_when_why_and_the_ways_on() -> None:
+    late = replace(BAKING, since=NOON - 700)
+    needs = "error_rate: 38 of the 100 requests that a verdict needs"
+    text = shown(status(replace(SERVICE, release=late), engine={"pid": 7, "doing": needs}))
+    assert (
+        "  release   r-0002 (2): baking, in bake since 11:48, over since 11:58:20\n"
+        "            the bake is over, and what is asked has not answered yet;\n"
+        "            `greenroom promote` goes on, `greenroom rollback` goes back\n"
+        f"  engine    {needs}\n"
+    ) in text
+    asked = Judgement(Verdict.WAIT, "started", NOON - 1)
+    plan = replace(late.plan, gates=(Gate("site scan", When.BAKE),))
+    scanned = replace(late, plan=plan, judged={"gate:site scan": asked})
+    assert "            gate site scan: started\n" in shown(status(replace(SERVICE, release=scanned)))
+
+
 def test_a_failed_candidate_that_is_kept_is_named_with_its_time() -> None:
     plan = replace(BAKING.plan, keep_failed=600.0)
     ended = replace(BAKING, phase=Phase.ROLLED_BACK, since=NOON - 60, ended=NOON - 60, failure="too slow", plan=plan)

@@ -155,7 +155,8 @@ def _labelled(status: Doc) -> list[tuple[str, str, str]]:
     if release := status.get("release"):
         facts += _release(release, float(status["now"]))
         doing = str((status.get("engine") or {}).get("doing") or "")
-        if release["status"] in ("running", "rolling_back") and doing and doing not in str(release.get("reason")):
+        waits = release["status"] in ("running", "rolling_back") or _over(release, float(status["now"]))
+        if waits and doing and doing not in str(release.get("reason")):
             facts.append(("engine", doing, ""))
     if warm := status.get("warm"):
         until = f"until {clock(warm['until'], status['now'])}"
@@ -191,6 +192,12 @@ def _route(status: Doc) -> tuple[str, str]:
     return "nothing is routed" if _still(status) else "in sync, seen at the router just now", ""
 
 
+def _over(release: Doc, now: float) -> bool:
+    """Its step or bake should have ended, and lasts longer."""
+    until = release.get("until")
+    return until is not None and now > until
+
+
 def _release(release: Doc, now: float) -> list[tuple[str, str, str]]:
     state = str(release["status"])
     words = state.replace("_", " ")
@@ -199,7 +206,8 @@ def _release(release: Doc, now: float) -> list[tuple[str, str, str]]:
     else:
         when = f"in {release['stage'].replace('_', ' ')} since {clock(release['since'], now)}"
         if until := release.get("until"):
-            when += f", until {clock(until, now, exact=True)} ({span(until - now)} left)"
+            ends = f"until {clock(until, now, exact=True)} ({span(until - now)} left)"
+            when += ", over since " + clock(until, now, exact=True) if _over(release, now) else f", {ends}"
     style = "red" if state in _ALARMING else "warn" if state in ("paused", "waiting_approval") else ""
     facts = [("release", f"{release['id']} ({release['version']}): {words}, {when}", style)]
     first, *more = str(release.get("reason") or "").splitlines() or [""]

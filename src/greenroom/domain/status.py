@@ -97,6 +97,21 @@ def sentence(service: Service, release: Release) -> str:
     return release.failure if release.phase in (Phase.ABORTED, Phase.ROLLED_BACK, Phase.FAILED) else release.why
 
 
+_ANSWERS = 2.0
+"""Seconds in which the last look of a step or of the bake is taken, where nothing is wrong."""
+
+
+def _overdue(service: Service, release: Release, now: float) -> str:
+    """A step or the bake that has lasted as long as it should, and goes on because the analysis cannot tell yet."""
+    until = _until(release)
+    known = service.unseen is not None or service.drift or _undecided(release) or _asked(release)
+    if until is None or now < until + _ANSWERS or known:
+        return ""
+    part = "the bake" if release.phase is Phase.BAKE else f"the step with {release.share} %"
+    ways = "`greenroom promote` goes on, `greenroom rollback` goes back"
+    return f"{part} is over, and what is asked has not answered yet; {ways}"
+
+
 def route_of(service: Service, seen: Seen | None, now: float) -> str:
     """`in_sync`, `drifted` or `unknown`: does the route agree with the record?"""
     routing = seen.routing if seen else None
@@ -130,7 +145,7 @@ def release_document(service: Service, release: Release, now: float) -> dict[str
         "candidate": {"colour": str(release.colour), "version": release.version},
         "stage": str(release.phase),
         "status": str(status_of(service, release, now)),
-        "reason": sentence(service, release),
+        "reason": _overdue(service, release, now) or sentence(service, release),
         "since": release.since,
         "begun": release.begun,
         "ended": release.ended,

@@ -54,7 +54,7 @@ class Inspection:
     def _probe(self, cast: Cast, slot: Slot[ProcessSettings], status: ProgramStatus) -> Callable[[], health.Answer]:
         wanted, name, pid, port = slot.settings.health, status.program.name, status.pid, status.program.port
         routed = slot.process == cast.settings.routed
-        told = "{port}" in slot.settings.command
+        told = "{port}" in slot.settings.command or status.restarts > 0  # what ended has another reason to be silent
 
         def probe() -> health.Answer:
             if (wanted.path or routed) and (name, pid, port) not in self._owners:
@@ -92,7 +92,8 @@ class Inspection:
         else:
             late = status.since and time.time() - status.since > slot.settings.health.timeout
             found = Health.UNHEALTHY if late else Health.STARTING
-        detail = "; ".join(dict.fromkeys(text for text in (answer, status.detail) if text))
+        said = (status.detail, answer) if status.restarts else (answer, status.detail)
+        detail = "; ".join(dict.fromkeys(text for text in said if text))
         endpoint = Endpoint("127.0.0.1", program.port) if program.port else None
         routed = slot.process == cast.settings.routed
         return Member(slot.process, slot.replica, found, endpoint, routed, detail, status.restarts)
