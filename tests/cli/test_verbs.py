@@ -85,7 +85,9 @@ def test_who_watches_sees_the_gates_before_the_build(office: Office) -> None:
     Follower(office, tools, Watching(), accepted.release, 0).run()  # type: ignore[arg-type]
     assert list(pictures[0].stages) == [Phase.GATES]
     assert list(pictures[-1].stages)[:3] == [Phase.GATES, Phase.BUILD, Phase.START]
-    assert "  ✓ gates" in "\n".join(progress(pictures[-1], 80, Ink(False)))
+    last = "\n".join(progress(pictures[-1], 80, Ink(False)))
+    assert "  ✓ gates" in last
+    assert "blue 100 %" in last, "what stays on the screen is what is so now"
 
 
 def test_a_rehearsal_is_called_so(office: Office) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any, Protocol
 
@@ -95,7 +95,9 @@ class Follower:
                     self._enquire()
                     self.tools.clock.sleep(LOOK_EVERY)
                     picture = self._read()
-                self.screen.show(picture)
+                # The last picture stays on the screen: it must not show the split of before.
+                self._enquire(at_once=True)
+                self.screen.show(replace(picture, told=self._told))
         except Interrupted as signalled:
             here = self.installed.here
             return Ending(picture.service, picture.release, picture.status, picture.now, signalled.number, here)
@@ -128,10 +130,10 @@ class Follower:
             return True
         return picture.status in WAITS and not self.screen.patient
 
-    def _enquire(self) -> None:
+    def _enquire(self, *, at_once: bool = False) -> None:
         """Ask the engine how it goes; if none answers for long, see to it that one runs."""
         now = self.tools.clock.now()
-        if now - self._asked < ENQUIRE_EVERY:
+        if now - self._asked < ENQUIRE_EVERY and not at_once:
             return
         self._asked = now
         self._told = self.tools.enquire(self.installed.state)
