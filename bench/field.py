@@ -7,8 +7,8 @@ nor Kubernetes' own time is counted.
 
 - Flagger's documentation (Metrics Analysis; How it works): `interval: 1m`, `threshold: 5`, success rate at least 99 % and
   p99 at most 500 ms over one minute.
-- Argo Rollouts' documentation (Analysis): `interval: 5m`, success rate at least 95 %, `failureLimit: 3`: the fourth failure
-  ends it. `failureLimit: 0` is the default where none is written.
+- Argo Rollouts' documentation (Analysis): `interval: 5m`, success rate at least 95 % by `irate` (the last
+  two scrapes, 15 s), `failureLimit: 3`: the fourth failure ends it. `failureLimit: 0` is the default where none is written.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Series:
 class Tool:
     name: str
     interval: float
+    window: float
     failures: int
     wrong: Callable[[float, float], bool]
     """Of the shares that failed, and that took more than 500 ms."""
@@ -43,7 +44,7 @@ class Tool:
     def found(self, series: Series, dice: random.Random) -> tuple[float, int] | None:
         """After how many seconds, and bad answers; None if never."""
         count, at = 0, self.interval
-        n = round(series.rate * min(self.interval, 60.0))
+        n = round(series.rate * self.window)
         while at <= PATIENCE:
             count += self.wrong(_drawn(n, series.failed, dice), _drawn(n, series.over_half_a_second, dice))
             if count >= self.failures:
@@ -53,9 +54,9 @@ class Tool:
 
 
 TOOLS = (
-    Tool("Flagger (1m, threshold 5)", 60.0, 5, lambda failed, slow: failed > 0.01 or slow > 0.01),
-    Tool("Argo Rollouts (5m, failureLimit 0)", 300.0, 1, lambda failed, _slow: failed > 0.05),
-    Tool("Argo Rollouts (5m, failureLimit 3)", 300.0, 4, lambda failed, _slow: failed > 0.05),
+    Tool("Flagger (1m, threshold 5)", 60.0, 60.0, 5, lambda failed, slow: failed > 0.01 or slow > 0.01),
+    Tool("Argo Rollouts (5m, failureLimit 0)", 300.0, 15.0, 1, lambda failed, _slow: failed > 0.05),
+    Tool("Argo Rollouts (5m, failureLimit 3)", 300.0, 15.0, 4, lambda failed, _slow: failed > 0.05),
 )
 
 
