@@ -98,6 +98,17 @@ def test_a_rehearsal_is_called_so(office: Office) -> None:
     assert "it was a rehearsal, and the way back works" in office.type("status").out
 
 
+def test_what_failed_and_is_kept_makes_room_for_the_next(office: Office) -> None:
+    live(office)
+    office.plan = replace(office.plan, keep_failed=600.0)
+    office.world.behaviours["2"] = Behaviour(dies_after=2.0)
+    assert office.type("deploy", "2").code == 3
+    told = " ".join(office.type("plan", "3").out.split())
+    assert "2, which failed and is kept on green to look at, makes room" in told
+    office.clock.sleep(601.0)
+    assert "makes room" not in office.type("plan", "3").out
+
+
 def test_a_gate_of_the_bake_that_stops_nothing_is_in_the_plan(office: Office) -> None:
     office.plan = replace(office.plan, gates=(Gate("site scan", When.BAKE, notify_only=True),))
     told = " ".join(office.type("plan", "1").out.split())

@@ -11,6 +11,7 @@ from greenroom.domain.model import Colour
 from greenroom.domain.observation import Seen
 from greenroom.domain.plan import Plan
 from greenroom.domain.release import Service
+from greenroom.domain.upkeep import kept
 
 
 def outlook(
@@ -48,7 +49,7 @@ def outlook(
         "hint": hint,
         "without_downtime": not reasons,
         "because": reasons,
-        "remarks": _remarks(service, seen, definition),
+        "remarks": _remarks(service, seen, definition, now),
         "steps": [{"stage": stage, "does": does} for stage, does in steps],
         "problems": list(problems),
     }
@@ -71,7 +72,7 @@ def downtime(service: Service, seen: Seen | None) -> list[str]:
     return []
 
 
-def _remarks(service: Service, seen: Seen | None, definition: Mapping[str, Any]) -> list[str]:
+def _remarks(service: Service, seen: Seen | None, definition: Mapping[str, Any], now: float) -> list[str]:
     found = []
     if service.active is None:
         found.append("nothing of Greenroom's is live yet: it answers users once the traffic has moved")
@@ -87,6 +88,9 @@ def _remarks(service: Service, seen: Seen | None, definition: Mapping[str, Any])
         found.append(
             f"{warm.deployed.version}, warm on {warm.deployed.colour}, makes room: no way back to it after that"
         )
+    if service.release is not None and service.active is not None and kept(service, now):
+        failed = service.release
+        found.append(f"{failed.version}, which failed and is kept on {failed.colour} to look at, makes room")
     if service.active is None and service.release is None:
         found.append("it is the first release: there is no version to go back to")
     if seen is not None and (ready := _unready(service, seen)):
