@@ -175,7 +175,7 @@ def _result(log: Log, done: Sequence[Run], runs: int) -> Result:
         f"Requests until the verdict, beside the least that any test needs which is as sure (false alarm {SURE:g}",
         f"for errors, {1 - CONFIDENCE:.1g} for the comparison of p50) and looks at each answer as it comes;",
         "many looks add up to more than that, so that luck may need fewer. The comparison of p50 knows the version before",
-        "from the few seconds only that a start takes here; with a check of 12 s before, it was sure within 3 s each time:",
+        "from the few seconds only that a start takes here; where checks take longer, it is sooner sure:",
         "",
         _beside_the_least(seen),
         "",
