@@ -6,12 +6,15 @@ import re
 from collections.abc import Container, Mapping
 from typing import Any
 
+_TELLING = ("path", "url", "run", "preset", "file", "host")
+"""Keys that say what is asked."""
+
 _CREDENTIALS = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/]*@", re.IGNORECASE)
 
 
 def made(raw: Mapping[str, Any], type: str, key: str) -> str:
     """From the entry as written (`${NAME}` not filled in), its type and the list that it stands in."""
-    address = next((str(raw[k]) for k in ("path", "url", "run", "preset", "file", "host") if isinstance(raw.get(k), str)), "")
+    address = next((raw[key] for key in _TELLING if isinstance(raw.get(key), str)), "")
     shown = _host(address) if key == "notify" else _public(address)
     return f"{'watch:' if key == 'watch' else type + ' '}{shown}".strip()
 

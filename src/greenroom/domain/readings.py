@@ -36,7 +36,9 @@ def judge_sources(
     rules: Sequence[Rule], readings: Mapping[str, Sequence[Reading]], *, final: bool, since: float | None = None
 ) -> Finding:
     """All rules that ask a source: the first that fails, else the first that cannot be told, else the first that waits."""
-    found = [judge_readings(rule, readings.get(rule.source, ()), final=final, since=since) for rule in rules if rule.source]
+    found = [
+        judge_readings(rule, readings.get(rule.source, ()), final=final, since=since) for rule in rules if rule.source
+    ]
     for verdict in (Verdict.FAIL, Verdict.UNKNOWN, Verdict.WAIT):
         for finding in found:
             if finding.verdict is verdict and (finding.reason or not final or verdict is not Verdict.WAIT):
