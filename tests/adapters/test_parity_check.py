@@ -112,7 +112,7 @@ def test_what_cannot_be_seen_is_unknown_and_never_passes(error: Any, outcome: Ou
     made = Adapters(FakeArtefact(world), Telling(), FakeRouter(world), checks={"parity": asked})  # type: ignore[arg-type]
     release = Release("r-0002", "2", Colour.GREEN, Plan(), {}, "ann", 0.0, None)
     key = ActionKey("r-0002", "checks", 0, "ask", "parity", 0)
-    result = perform(Ask("parity", None), key, replace(Service(), release=release), made)
+    result = perform(Ask("parity", None), key, replace(Service(), release=release), made, 0.0)
     assert result.outcome is outcome
     assert result.finding is not None
     assert (result.finding.verdict, error.message in result.finding.reason) == (Verdict.UNKNOWN, True)
