@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 RESULTS = Path(".test-results")
 SECOND_CHANCES = 8
-WORKERS = "-n2"  # the real tests wait more than they work: two at a time on two cores
+WORKERS = "-n3"  # the real tests wait more than they work: three at a time on two cores
 SLOWEST = ("--durations=8", "--durations-min=5")
 BROKEN = (2, 3, 4)  # pytest: interrupted, internal error, usage error
 

@@ -111,4 +111,4 @@ class Kit:
 
     def end(self) -> None:
         for container in self.containers():
-            container.remove(force=True, v=True)
+            self.engine.discard(container.id)

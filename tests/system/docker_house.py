@@ -49,6 +49,7 @@ checks:
 shift: {shift}
 bake: {bake}
 keep_warm: {keep_warm}
+keep_failed: 0s
 """
 WORKER = "python3, -I, -S, /app/worker.py"
 
