@@ -9,7 +9,19 @@ from pathlib import Path
 
 from bench import report
 
-ALL = ("startup", "scale", "hosts", "overhead", "load_check", "judge", "rollback", "shield", "containers", "cycle", "switch")
+ALL = (
+    "startup",
+    "scale",
+    "hosts",
+    "overhead",
+    "load_check",
+    "judge",
+    "rollback",
+    "shield",
+    "containers",
+    "cycle",
+    "switch",
+)
 
 
 def main() -> int:

@@ -79,8 +79,8 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
 
 
 def through_the_router(stage: Stage, secure: str, quick: bool, result: Result) -> None:
-    """Five rounds; in each, every way is asked in turn, so that a busy moment of the machine meets all of them."""
-    seconds, rounds = (1.0, 2) if quick else (4.0, 5)
+    """Three rounds; in each, every way is asked in turn, so that a busy moment of the machine meets all of them."""
+    seconds, rounds = (1.0, 2) if quick else (4.0, 3)
     direct = f"http://127.0.0.1:{get(stage.url + '/port')[1]}/"
     ways = {
         "direct, HTTP/1.1": Load(direct, CONNECTIONS, seconds),
@@ -130,7 +130,7 @@ def through_the_router(stage: Stage, secure: str, quick: bool, result: Result) -
 
 def under_the_mixed_load(quick: bool, result: Result) -> None:
     """The clients of `bench/switch` as fast as the answers come; without HTTP/2, which uvicorn does not speak."""
-    seconds, rounds = (2.0, 1) if quick else (6.0, 5)
+    seconds, rounds = (2.0, 1) if quick else (4.0, 3)
     LOGS.mkdir(parents=True, exist_ok=True)
     rates: dict[str, list[float]] = {}
     failed = 0
