@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from generated import main
 from greenroom.domain.phases import ENDS, TABLE, Phase, arrows
 
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
@@ -44,23 +45,5 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def page_with_phases(text: str) -> str:
-    """The page with its generated part made anew."""
-    before, _, rest = text.partition(BEGIN)
-    _, marker, after = rest.partition(END)
-    if not marker:
-        raise SystemExit(f"{PAGE.name} has lost its markers: {BEGIN} … {END}")
-    return f"{before}{BEGIN}\n{diagram()}\n\n{table()}\n{END}{after}"
-
-
-def main() -> int:
-    text = PAGE.read_text(encoding="utf-8")
-    wanted = page_with_phases(text)
-    if "--check" in sys.argv:
-        return int(text != wanted)
-    PAGE.write_text(wanted, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(PAGE, BEGIN, END, f"{diagram()}\n\n{table()}"))

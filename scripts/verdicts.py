@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from generated import main
 from greenroom.domain.verdicts import TABLE, Action, Answer, Stage
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "verdicts.md"
@@ -30,23 +31,5 @@ def _shown(stage: Stage, action: Action) -> str:
     return "**abort**" if stage in BEFORE else "**roll back**"
 
 
-def page_with_table(text: str) -> str:
-    """The page with its generated part made anew."""
-    before, _, rest = text.partition(BEGIN)
-    _, marker, after = rest.partition(END)
-    if not marker:
-        raise SystemExit(f"{PAGE.name} has lost its markers: {BEGIN} … {END}")
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
-
-
-def main() -> int:
-    text = PAGE.read_text(encoding="utf-8")
-    wanted = page_with_table(text)
-    if "--check" in sys.argv:
-        return int(text != wanted)
-    PAGE.write_text(wanted, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(PAGE, BEGIN, END, table()))

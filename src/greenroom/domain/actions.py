@@ -76,17 +76,12 @@ class Unroute:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """Ask a check (or, with `gate`, a gate) about the candidate; `memo` is what it gave us the last time.
-
-    The engine writes the answer as `Judged(release, subject, verdict, reason, memo)`, only when it changed, and does not
-    ask again before the answer's `again_after` has passed.
-    """
+class _Asked:
+    """About a check (or, with `gate`, a gate); `memo` is what it gave us the last time."""
 
     check: str
     memo: Document | None
     gate: bool = False
-    verb: ClassVar[str] = "ask"
 
     @property
     def target(self) -> str:
@@ -94,21 +89,26 @@ class Ask:
 
     @property
     def subject(self) -> str:
+        """What its answer is called in the journal."""
         return f"{'gate' if self.gate else 'check'}:{self.check}"
 
 
 @dataclass(frozen=True, slots=True)
-class Withdraw:
-    """End what a check (or, with `gate`, a gate) has begun and will not be asked about again."""
+class Ask(_Asked):
+    """Ask it about the candidate.
 
-    check: str
-    memo: Document | None
-    gate: bool = False
+    The engine writes the answer as `Judged(release, subject, verdict, reason, memo)`, only when it changed, and does not
+    ask again before the answer's `again_after` has passed.
+    """
+
+    verb: ClassVar[str] = "ask"
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw(_Asked):
+    """End what it has begun; it will not be asked about that again."""
+
     verb: ClassVar[str] = "withdraw"
-
-    @property
-    def target(self) -> str:
-        return f"gate:{self.check}" if self.gate else self.check
 
 
 Action: TypeAlias = Make | Apply | Remove | Route | Unroute | Ask | Withdraw

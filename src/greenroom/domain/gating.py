@@ -54,7 +54,7 @@ def withdrawn(scene: Scene, release: Release) -> Decision | None:
     """Until everything that gates and checks have begun was ended."""
     asked = [Withdraw(gate.name, None, gate=True) for gate in release.plan.gates]
     for action in [*asked, *(Withdraw(name, None) for name in release.plan.checks)]:
-        found = release.judgement(f"{'gate' if action.gate else 'check'}:{action.check}")
+        found = release.judgement(action.subject)
         done = any(f"/withdraw/{action.target}/" in key and a.outcome for key, a in scene.service.attempts.items())
         if found is not None and found.verdict is Verdict.WAIT and not done:
             return Do(replace(action, memo=found.memo), f"end {action.target}")
