@@ -1,5 +1,5 @@
 #!/bin/sh
-# The real servers that the tests and benchmarks talk to: Docker, nginx, HAProxy, sshd, a registry, PostgreSQL, Redis, memcached,
+# The real servers that the tests and benchmarks talk to: Docker, nginx, HAProxy, sshd, a registry, PostgreSQL, MariaDB, Redis, memcached,
 # Prometheus, wrk. As root
 # (or where sudo asks nothing) the system's own packages are installed, and none of them is started: the tests start
 # their own, in temporary folders. Otherwise nginx and HAProxy are unpacked beside .venv. What cannot be had is said
@@ -13,7 +13,7 @@ tried=$venv/.servers-tried
 # command:package
 wanted="nginx:nginx-light haproxy:haproxy sshd:openssh-server ssh:openssh-client dockerd:docker.io
 iptables:iptables busybox:busybox-static docker-registry:docker-registry pg_ctlcluster:postgresql ip:iproute2 flock:util-linux
-prometheus:prometheus redis-server:redis-server memcached:memcached wrk:wrk"
+mariadbd:mariadb-server prometheus:prometheus redis-server:redis-server memcached:memcached wrk:wrk"
 
 missing() {
     for pair in $wanted; do
