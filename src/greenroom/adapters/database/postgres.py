@@ -93,6 +93,8 @@ class PostgresTarget:
 class PostgresSession:
     """`target.Session`."""
 
+    dialect = Dialect.POSTGRES
+
     def __init__(
         self, connection: psycopg.Connection[Any], place: str, secrets: Sequence[str] = (), patience: float = 0.0
     ) -> None:

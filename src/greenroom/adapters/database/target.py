@@ -48,6 +48,7 @@ class Lost(Uncertain):
 class Session(Protocol):
     """One connection, of one thread. After `Lost` it is good for nothing but `close`."""
 
+    dialect: Dialect
     number: int
     """By which the server calls it (a process id, a connection id), 0 where it has none."""
 
