@@ -51,7 +51,9 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """One backfill of a migration. `lower`, `upper`, `at`: keys, as whoever fills writes them. `rows` done `of` so many."""
+    """One backfill of a migration. `lower`, `upper`, `at`: keys, as whoever fills writes them. `rows` done `of` so many,
+    lately `rate` a second.
+    """
 
     name: str
     number: int
@@ -62,6 +64,7 @@ class Filling:
     of: int
     batch: int
     state: Stand
+    rate: float = 0.0
     begun_at: float | None = None
     touched_at: float | None = None
     verified_at: float | None = None

@@ -41,7 +41,7 @@ def columns(grammar: Grammar, table: str) -> tuple[dict[str, str], tuple[str, ..
         case "backfill":
             part = {"service": f"{key} NOT NULL", "name": f"{key} NOT NULL", "number": f"{whole} NOT NULL"}
             place = {"lower": text, "upper": text, "at": text}
-            counts = {"rows": whole, "of": whole, "batch": whole, "state": key}
+            counts = {"rows": whole, "of": whole, "batch": whole, "rate": real, "state": key}
             times = {"begun_at": real, "touched_at": real, "verified_at": real}
             return {**part, **place, **{name: f"{kind} NOT NULL" for name, kind in counts.items()}, **times}, tuple(
                 part
