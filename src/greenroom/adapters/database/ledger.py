@@ -154,6 +154,10 @@ class Ledger:
     def filling(self, name: str, number: int, *, lock: bool = False) -> Filling | None:
         return self._one(self._read("backfill", Filling, lock=lock, name=name, number=number))
 
+    def new_filling(self, row: Filling) -> None:
+        """Where there is none yet; whoever was first is right."""
+        self._insert_new("backfill", row)
+
     def put_filling(self, row: Filling) -> None:
         self._write("backfill", row)
 
