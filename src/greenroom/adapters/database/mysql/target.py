@@ -31,6 +31,17 @@ CONNECT_WITHIN = 3.0
 OUTSIDE = 5.0
 """Seconds that a statement outside of a transaction waits for a lock."""
 
+_OTHER_SQL = {
+    "ANSI",
+    "ANSI_QUOTES",
+    "DB2",
+    "IGNORE_SPACE",
+    "MAXDB",
+    "MSSQL",
+    "NO_BACKSLASH_ESCAPES",
+    "ORACLE",
+    "POSTGRESQL",
+}
 _KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
 
 
@@ -97,9 +108,14 @@ class MysqlSession:
         self.mariadb = "mariadb" in str(self._connection.get_server_info()).lower()
 
     def prepare(self) -> None:
-        """What holds for its life. READ COMMITTED: batches lock no gaps. Strict: a value that does not fit is no value."""
+        """What holds for its life. READ COMMITTED: batches lock no gaps. Strict: a value that does not fit is no value.
+
+        SQL is read as the server reads it by default, which is how Greenroom has read the files.
+        """
         self.run("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        self.run("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
+        [(modes,)] = self.rows("SELECT @@SESSION.sql_mode")
+        kept = [mode for mode in str(modes).split(",") if mode and mode not in _OTHER_SQL]
+        self.run("SET SESSION sql_mode = %s", [",".join([*kept, "STRICT_ALL_TABLES"])])
         self._limit(OUTSIDE, 0.0)
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
