@@ -56,7 +56,9 @@ def declared(script: Script, dialect: Dialect) -> list[Fill]:
         place = f"{script.file}:{mark.line + 1}:{mark.column + 1}" if mark else script.file
         raise Unfit(place, f"not YAML: {getattr(error, 'problem', None) or 'it cannot be read'}", _EXAMPLE) from None
     several = isinstance(found, list)
-    return [_fill(one, script.file, i if several else 0, dialect) for i, one in enumerate(found if several else [found], 1)]
+    return [
+        _fill(one, script.file, i if several else 0, dialect) for i, one in enumerate(found if several else [found], 1)
+    ]
 
 
 def _fill(found: Any, file: str, number: int, dialect: Dialect) -> Fill:
@@ -68,9 +70,9 @@ def _fill(found: Any, file: str, number: int, dialect: Dialect) -> Fill:
         where = ".".join(str(part) for part in first["loc"])
         raise Unfit(place, f"{where}: {first['msg']}" if where else first["msg"], _EXAMPLE) from None
     if not is_name(given.table, dialect, parts=2):
-        raise Unfit(place, f"table: {given.table!r} is no name of a table", 'write it as SQL does: users, shop.users, "Users"')
+        raise Unfit(place, f"table: {given.table!r} is no name of a table", 'as in SQL: users, shop.users, "Users"')
     for column in [*given.set, *given.key]:
         if not is_name(column, dialect):
-            raise Unfit(place, f"{column!r} is no name of a column", 'write it as SQL does: new_preference, "newPreference"')
+            raise Unfit(place, f"{column!r} is no name of a column", 'as in SQL: new_preference, "newPreference"')
     fill = Fill(given.table, tuple(given.set.items()), given.where, tuple(given.key), given.verify, place=place)
     return sound(fill, dialect, _VERIFY)

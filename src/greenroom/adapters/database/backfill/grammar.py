@@ -25,8 +25,8 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`name`: quoted, with its schema. `key`: no value of it is NULL, no two rows have the same. `types`: of the columns that
-    are filled, by the names that the fill gives them.
+    """`name`: quoted, with its schema. `key`: no value of it is NULL, no two rows have the same. `types`: of the
+    columns that are filled, by the names that the fill gives them.
     """
 
     name: str
@@ -46,6 +46,9 @@ class Server(Protocol):
 
     def doubts(self, session: Session, fill: Fill, table: Table) -> Sequence[str]:
         """What would go wrong later, for people: what the old column has and the new one lacks."""
+
+    def rehearse(self, session: Session, sql: str) -> None:
+        """Ask about a statement (with one value, 1) without doing it: `Broken` if the server would refuse it."""
 
     def estimate(self, session: Session, table: Table) -> int:
         """About how many rows it has, from the server's statistics. At once, however big it is."""
@@ -67,9 +70,6 @@ class Server(Protocol):
 
     def busy(self, session: Session) -> int:
         """Sessions at work, without our own. Raises `Permanent` where that may not be seen."""
-
-    def holders(self, session: Session, table: Table) -> str:
-        """Who has had rows of this table locked for long, for people: pid, who, since when. "" if nobody is seen."""
 
 
 def plain(sql: str) -> str:

@@ -13,11 +13,15 @@ from greenroom.adapters.database.reading.tokens import Kind, Token, Tokens
 from greenroom.domain.schema import Dialect
 
 _CHANGING = frozenset(
-    "now current_timestamp current_date current_time localtime localtimestamp clock_timestamp statement_timestamp"
-    " transaction_timestamp timeofday sysdate curdate curtime utc_timestamp utc_date utc_time unix_timestamp random rand"
-    " randomblob uuid uuid_short gen_random_uuid gen_random_bytes uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4"
-    " uuidv4 uuidv7 nextval currval lastval setval last_insert_id last_insert_rowid txid_current"
-    " pg_current_xact_id".split()
+    name
+    for line in (
+        "now current_timestamp current_date current_time localtime localtimestamp clock_timestamp statement_timestamp",
+        "transaction_timestamp timeofday sysdate curdate curtime utc_timestamp utc_date utc_time unix_timestamp",
+        "random rand randomblob uuid uuid_short gen_random_uuid gen_random_bytes uuidv4 uuidv7",
+        "uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4 nextval currval lastval setval",
+        "last_insert_id last_insert_rowid txid_current pg_current_xact_id",
+    )
+    for name in line.split()
 )
 """Functions whose value is another one at another time: what they gave cannot be compared with what they give."""
 

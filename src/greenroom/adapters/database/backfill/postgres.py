@@ -31,13 +31,6 @@ FROM pg_catalog.pg_index i
 WHERE i.indrelid = %s::bigint::oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
 ORDER BY i.indisprimary DESC, i.indexrelid
 """
-_HOLDERS = """
-SELECT DISTINCT a.pid, a.usename::text, a.application_name,
-    extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start)::float8
-FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
-WHERE l.relation = pg_catalog.to_regclass(%s) AND l.granted AND l.mode NOT IN ('AccessShareLock')
-AND a.pid <> pg_catalog.pg_backend_pid() ORDER BY 4 DESC NULLS LAST LIMIT 3
-"""
 _BUSY = """
 SELECT count(*) FROM pg_catalog.pg_stat_activity
 WHERE state = 'active' AND backend_type = 'client backend' AND application_name NOT LIKE 'greenroom %%'
@@ -53,7 +46,9 @@ class PostgresServer:
     def table(self, session: Session, fill: Fill) -> Table:
         found = session.rows(_TABLE, [fill.table])
         if not found:
-            raise Unfit(fill.place, f"there is no table {fill.table}", "see its name, and name its schema if it has one")
+            raise Unfit(
+                fill.place, f"there is no table {fill.table}", "see its name, and name its schema if it has one"
+            )
         [(oid, kind, schema, name)] = found
         if kind not in ("r", "p"):
             raise Unfit(fill.place, f"{fill.table} is no table", "name the table behind it: only tables can be filled")
@@ -78,8 +73,8 @@ class PostgresServer:
             what = f"{', '.join(wanted)} is no unique key of {fill.table} without NULLs" if wanted else ""
             others = "; or ".join(f"[{', '.join(names)}]" for _, names in found)
             hint = f"declare `key: {others}` in backfill.yaml" if others else (
-                "give it one, as CREATE UNIQUE INDEX CONCURRENTLY over columns that are NOT NULL, and declare it as `key:` in"
-                " backfill.yaml; a small table may be filled by expand.sql, in one UPDATE"
+                "give it one, as CREATE UNIQUE INDEX CONCURRENTLY over columns that are NOT NULL, and declare it as `key:`"
+                " in backfill.yaml; a small table may be filled by expand.sql, in one UPDATE"
             )  # fmt: skip
             raise Unfit(fill.place, what or f"{fill.table} has no primary key to go by", hint)
         if moved := {bare(column) for column, _ in fill.sets} & set(fitting[0]):
@@ -92,6 +87,9 @@ class PostgresServer:
 
     def doubts(self, session: Session, fill: Fill, table: Table) -> Sequence[str]:
         return missing(session, fill, table)
+
+    def rehearse(self, session: Session, sql: str) -> None:
+        session.rows(f"EXPLAIN {sql}", [1])
 
     def estimate(self, session: Session, table: Table) -> int:
         """As the planner has it: the density of the last ANALYZE times the size that the table has now."""
@@ -127,14 +125,3 @@ class PostgresServer:
                 hint="GRANT pg_read_all_stats TO the role in migrations.url, or leave `max_load` out.",
             )
         return int(session.rows(_BUSY, [1])[0][0])
-
-    def holders(self, session: Session, table: Table) -> str:
-        found = session.rows(_HOLDERS, [table.name])
-        return "; ".join(
-            f"pid {pid}" + (f" ({user}{f', {name}' if name else ''})" if user else "") + _since(age)
-            for pid, user, name, age in found
-        )
-
-
-def _since(age: float | None) -> str:
-    return f", in its transaction for {age:.0f} s" if age is not None else ""

@@ -12,8 +12,8 @@ from greenroom.adapters.database.reading.tokens import Kind, Token
 from greenroom.domain.schema import Dialect
 
 DECLARED = (
-    "write it as backfill.yaml instead: `table:`, `set: {{column: expression}}`, `where:`, and `verify:` (what is true of a row"
-    " that is done); an expression may be a subquery, as (SELECT o.name FROM other o WHERE o.id = {name}.other_id)"
+    "write it as backfill.yaml instead: `table:`, `set: {{column: expression}}`, `where:`, and `verify:` (what is true of a"
+    " row that is done); an expression may be a subquery, as (SELECT o.name FROM other o WHERE o.id = {name}.other_id)"
 )
 _ENDS = {"FROM", "RETURNING", "ORDER", "LIMIT"}
 

@@ -28,7 +28,9 @@ class BackfillSettings(Section):
         description="Addresses of replicas, which must not fall behind. Greenroom reads its own progress there, so they"
         " hold the same database. One that cannot be read makes the backfill wait.",
     )
-    max_lag: Seconds = Field(default=5.0, gt=0, description="How far replicas may be behind; further, the backfill waits.")
+    max_lag: Seconds = Field(
+        default=5.0, gt=0, description="How far replicas may be behind; further, the backfill waits."
+    )
     max_load: int = Field(
         default=0,
         ge=0,
