@@ -82,8 +82,9 @@ class Facts:
     """Of the statement `number` of its file.
 
     `rewrites`: tables whose rows were all written anew; `rebuilt`: indexes that were; `scans`: tables that were read;
-    `writes`: tables whose rows it changes; all of them only of what was there before. `skipped`: why it was not run (an
-    earlier one failed, a role is missing), in which case nothing else is known of it. `took`: seconds, on empty tables.
+    `writes`: tables that it may put rows into; `changes`: whose rows it may change or delete; all of them only of what was
+    there before. `autocommit`: it cannot run in a transaction. `skipped`: why it was not run (an earlier one failed, a
+    role is missing), in which case nothing else is known of it. `took`: seconds, on empty tables.
     """
 
     number: int
@@ -93,6 +94,7 @@ class Facts:
     rebuilt: tuple[str, ...] = ()
     scans: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
     error: Failure | None = None
     skipped: str = ""
     autocommit: bool = False
