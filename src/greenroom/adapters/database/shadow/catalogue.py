@@ -25,6 +25,8 @@ WITH ns AS MATERIALIZED (
 )
 """
 
+_WHO = "CASE a.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(a.grantee)::text END"
+
 _PARTS = (
     """SELECT 'schema', nspname::text, '', jsonb_build_object('owner', pg_get_userbyid(nspowner)) FROM ns
        WHERE NOT EXISTS (SELECT FROM foreign_made f WHERE f.classid = 'pg_namespace'::regclass AND f.objid = ns.oid)""",
@@ -78,22 +80,23 @@ _PARTS = (
        FROM typ""",
     """SELECT 'type', name, '', jsonb_build_object('kind', 'c') FROM rel WHERE relkind = 'c'""",
     """SELECT 'policy', rel.name || '.' || polname, rel.name, jsonb_build_object(
-           'for', polcmd, 'permissive', polpermissive, 'roles', array(SELECT CASE r WHEN 0 THEN 'public' ELSE pg_get_userbyid(r)::text END FROM unnest(polroles) r),
+           'for', polcmd, 'permissive', polpermissive,
+           'roles', array(SELECT CASE r WHEN 0 THEN 'public' ELSE pg_get_userbyid(r)::text END FROM unnest(polroles) r),
            'using', pg_get_expr(polqual, polrelid), 'check', pg_get_expr(polwithcheck, polrelid))
        FROM pg_policy JOIN rel ON rel.oid = polrelid""",
-    """SELECT 'privilege', CASE a.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(a.grantee)::text END || ' on ' || name, name, jsonb_build_object(
+    f"""SELECT 'privilege', {_WHO} || ' on ' || name, name, jsonb_build_object(
            'may', array_agg(DISTINCT a.privilege_type ORDER BY a.privilege_type))
        FROM rel, aclexplode(coalesce(relacl,
             acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner))) a
        WHERE relkind IN ('r', 'p', 'f', 'v', 'm', 'S') GROUP BY a.grantee, name""",
-    """SELECT 'privilege', CASE a.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(a.grantee)::text END || ' on ' || rel.name || '.' || t.attname, rel.name,
+    f"""SELECT 'privilege', {_WHO} || ' on ' || rel.name || '.' || t.attname, rel.name,
            jsonb_build_object('may', array_agg(DISTINCT a.privilege_type ORDER BY a.privilege_type))
        FROM pg_attribute t JOIN rel ON rel.oid = t.attrelid, aclexplode(t.attacl) a
        WHERE t.attacl IS NOT NULL AND NOT t.attisdropped GROUP BY a.grantee, rel.name, t.attname""",
-    """SELECT 'privilege', CASE a.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(a.grantee)::text END || ' on schema ' || nspname, 'schema ' || nspname, jsonb_build_object(
+    f"""SELECT 'privilege', {_WHO} || ' on schema ' || nspname, 'schema ' || nspname, jsonb_build_object(
            'may', array_agg(DISTINCT a.privilege_type ORDER BY a.privilege_type))
        FROM ns, aclexplode(coalesce(nspacl, acldefault('n', nspowner))) a GROUP BY a.grantee, nspname""",
-    """SELECT 'privilege', CASE a.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(a.grantee)::text END || ' on function ' || name, name, jsonb_build_object(
+    f"""SELECT 'privilege', {_WHO} || ' on function ' || name, name, jsonb_build_object(
            'may', array_agg(DISTINCT a.privilege_type ORDER BY a.privilege_type))
        FROM proc, aclexplode(coalesce(proacl, acldefault('f', proowner))) a GROUP BY a.grantee, name""",
     """SELECT 'extension', extname::text, '', jsonb_build_object('version', extversion) FROM pg_extension""",
