@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from greenroom.adapters.database.judging.context import Column, Context, Difference, Facts, Lock, Schema, Size, Table
+from greenroom.adapters.database.judging.context import Column, Context, Schema, Size, Table
 from greenroom.adapters.database.judging.rule import Example, Hit, Rule
 
-__all__ = ["Column", "Context", "Difference", "Example", "Facts", "Hit", "Lock", "Rule", "Schema", "Size", "Table"]
+__all__ = ["Column", "Context", "Example", "Hit", "Rule", "Schema", "Size", "Table"]

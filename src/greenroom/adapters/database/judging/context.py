@@ -6,62 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from greenroom.adapters.database.reading import Statement
+from greenroom.adapters.database.shadow.facts import Facts
 from greenroom.domain.schema import Dialect
-
-
-@dataclass(frozen=True, slots=True)
-class Lock:
-    """`mode` as the server calls it (`ACCESS EXCLUSIVE`), `relation` as people call it, `keeps_out` in words."""
-
-    mode: str
-    relation: str
-    keeps_out: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.mode} on {self.relation}" + (f": {self.keeps_out}" if self.keeps_out else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One thing of the catalogue that a statement changed.
-
-    `kind`: table, column, constraint, index, trigger, function, view, type, sequence, privilege, setting, policy, other.
-    `name`: `users`, `users.old_preference`, else the thing's own name; `on`: the table that it belongs to, "" for none.
-    `before`, `after`: its definition in words of the server, "" where it was not there or is gone.
-    """
-
-    kind: str
-    name: str
-    on: str = ""
-    before: str = ""
-    after: str = ""
-
-    @property
-    def added(self) -> bool:
-        return not self.before
-
-    @property
-    def gone(self) -> bool:
-        return not self.after
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What one statement did in the rehearsal, on a shadow of the schema without rows.
-
-    `rewrites`, `scans`: tables. `writes`: tables whose rows it inserts, updates or deletes. `error`: of the server, with its
-    `place` FILE:LINE:COLUMN; what else is said then counts for nothing. `unseen`: why it could not be rehearsed.
-    """
-
-    number: int
-    locks: tuple[Lock, ...] = ()
-    differences: tuple[Difference, ...] = ()
-    rewrites: tuple[str, ...] = ()
-    scans: tuple[str, ...] = ()
-    writes: tuple[str, ...] = ()
-    error: str = ""
-    place: str = ""
-    unseen: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from greenroom.adapters.database.reading.changes import changes
 from greenroom.adapters.database.reading.split import Allow, Statement, split
 from greenroom.adapters.database.reading.tokens import Unreadable
 
-__all__ = ["Allow", "Statement", "Unreadable", "split"]
+__all__ = ["Allow", "Statement", "Unreadable", "changes", "split"]
