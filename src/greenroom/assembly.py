@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from greenroom import plugins
 from greenroom.config.planning import MIRROR, PARITY
+from greenroom.domain.schema import Stage
 from greenroom.engine.world import Adapters, Gauge
 from greenroom.errors import GreenroomError
-from greenroom.ports import Check, Consuming, Environment, Notifier, Place, Router
+from greenroom.ports import Check, Consuming, Environment, Migrator, Notifier, Place, Router
 
 if TYPE_CHECKING:
     from greenroom.adapters.checks.parity import ParityCheck
@@ -47,6 +48,7 @@ def adapters(loaded: Loaded, premises: Premises) -> Adapters:
 
         mirrors = loaded.plan.mirrors
         checks = {name: check if name in mirrors else EachWay(check, routers) for name, check in checks.items()}
+    migrator = migrator_of(loaded, place)
     if PARITY in loaded.plan.checks:
         checks[PARITY] = parity(environment, router, loaded)
     return Adapters(
@@ -56,10 +58,25 @@ def adapters(loaded: Loaded, premises: Premises) -> Adapters:
         analyser=analyser,
         checks=checks,
         watches={section.name: make("check", section, place) for section in sections.watches},
-        gates={section.name: make("gate", section, place) for section in sections.gates},
+        gates={section.name: make("gate", section, place) for section in sections.gates} | _schema(migrator, loaded),
         gauges=_gauges(loaded, place, environment),
+        migrator=migrator,
         name=loaded.service,
     )
+
+
+def migrator_of(loaded: Loaded, place: Place) -> Migrator | None:
+    section = loaded.sections.migrator
+    return None if section is None else cast("Migrator", make("migrator", section, place))
+
+
+def _schema(migrator: Migrator | None, loaded: Loaded) -> dict[str, Check]:
+    """By stage: what is asked of the migrator as a gate."""
+    if migrator is None:
+        return {}
+    from greenroom.adapters.gates.schema import SchemaGate
+
+    return {str(stage): SchemaGate(migrator, stage, loaded.service) for stage in Stage}
 
 
 def _gauges(loaded: Loaded, place: Place, environment: Environment) -> Mapping[str, Gauge]:
@@ -182,6 +199,8 @@ def _examined(loaded: Loaded, premises: Premises, what: str) -> list[str]:
         examine = getattr(plugins.find(kind, section.type), what, None)
         if examine is not None:
             calls[f"{key}/"] = partial(_told, key, "", partial(examine, section.settings, premises.place()))
+    if what == "problems" and (migrator := migrator_of(loaded, premises.place())) is not None:
+        calls["migrations/"] = partial(_told, "migrations", "", migrator.problems)
     return _placed(loaded, [problem for told in _side_by_side(calls).values() for problem in told])
 
 

@@ -27,12 +27,20 @@ GROUPS = {
     "source": "greenroom.sources",
     "notifier": "greenroom.notifiers",
     "journal": "greenroom.journals",
+    "migrator": "greenroom.migrators",
     "host": "greenroom.hosts",
 }
 """By the port that they serve (`ports.py`)."""
 
-EXTRAS = ("apprise", "dns", "docker")
-"""Libraries that an extra of the same name brings."""
+EXTRAS = {
+    "apprise": "apprise",
+    "dns": "dns",
+    "docker": "docker",
+    "psycopg": "database",
+    "pymysql": "mysql",
+    "sqlglot": "database",
+}
+"""By library: the extra that brings it."""
 
 
 def known(kind: str) -> tuple[str, ...]:
@@ -92,7 +100,8 @@ def forget() -> None:
 def _install(error: Exception) -> str:
     """Our own parts that are not in the default installation are extras."""
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
-    return f"`pip install 'greenroom[{missing}]'`" if missing in EXTRAS else "install or update that package"
+    extra = EXTRAS.get((missing or "").partition(".")[0])
+    return f"`pip install 'greenroom[{extra}]'`" if extra else "install or update that package"
 
 
 def _load(kind: str, point: EntryPoint) -> type[Any]:

@@ -29,6 +29,7 @@ from greenroom.domain.model import (
 )
 from greenroom.domain.opinion import Case, Finding
 from greenroom.domain.records import Entry, Record
+from greenroom.domain.schema import Order, Ruled, SchemaState, Stage
 
 
 class Capability(StrEnum):
@@ -230,6 +231,35 @@ class Approving(Protocol):
 
     def objection(self, case: Case, by: str, groups: tuple[str, ...]) -> str:
         """Why this person may not approve, with the way out; "" if they may."""
+
+
+@runtime_checkable
+class Migrator(Protocol):
+    """The schema of the database that both colours share, changed in stages. Its ledger in that database is the truth."""
+
+    def observe(self, service: str) -> SchemaState:
+        """How far each migration is. Never raises for a database that cannot be asked: `SchemaState.unseen` says why."""
+
+    def problems(self) -> list[str]:
+        """What is wrong with the migrations' files, each with its place and its way out. Asks no server."""
+
+    def pin(self, release: str) -> None:
+        """Keep the migrations as they are now for this release: what changes in the folder later does not change it."""
+
+    def judge(self, stages: Sequence[Stage], order: Order) -> Sequence[Ruled]:
+        """Every statement that has not run yet, ruled for its stage. Changes nothing."""
+
+    def advance(self, stage: Stage, order: Order, memo: Document | None) -> Finding:
+        """Begin the stage, or look how far it is; it goes on in the background. FAIL: what was refused, and why."""
+
+    def withdraw(self, stage: Stage, order: Order, memo: Document | None) -> None:
+        """End what `advance` began. The schema stays as it is: the running version lives with every step of it."""
+
+    def hold(self, order: Order, going_back: bool) -> Finding:
+        """Announce the way back (or take that word back), under the lock that a contract takes. FAIL: the old is gone."""
+
+    def restore(self, order: Order) -> Finding:
+        """Put back what a contract has moved out of reach, and not yet removed."""
 
 
 @dataclass(frozen=True, slots=True)

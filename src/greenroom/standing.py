@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greenroom.control import ControlPlane
 from greenroom.domain.release import Service
+from greenroom.domain.schema import Order
 from greenroom.domain.template import conceal
 from greenroom.engine.world import Adapters
 from greenroom.errors import GreenroomError, JournalMissing, Unobservable
-from greenroom.ports import Capability, Journal, Notifier, Place
+from greenroom.ports import Capability, Journal, Migrator, Notifier, Place
 from greenroom.premises import Cabinet, Premises
 
 if TYPE_CHECKING:
@@ -141,6 +142,14 @@ class Standing:
             self._told = {release.id: assembly.notifiers(loaded, self.premises)}
         return self._told[release.id]
 
+    def migrator(self) -> Migrator | None:
+        """Of the file where it was read, else of what is live; None where there are no migrations."""
+        from greenroom import assembly
+
+        if self.loaded is not None:
+            return assembly.migrator_of(self.loaded, self.place)
+        return self.adapters_for(self.control.state()).migrator
+
     # --- looking without an engine ----------------------------------------------------------------------------
 
     def seen(self) -> tuple[Seen | None, list[str]]:
@@ -191,3 +200,13 @@ class Standing:
 
         assert self.loaded is not None
         return assembly.hazards(self.loaded, self.premises)
+
+
+def order_of(name: str, service: Service, by: str, now: float) -> Order:
+    """For whom a migrator is asked outside a release: what is live, and what is beside it. Epoch 0: no engine asks."""
+    active, warm = service.active, service.warm_at(now)
+    if active is None:
+        return Order(name, "", "", by, 0, now)
+    colours = {str(active.colour): active.version, str(active.colour.other): warm.deployed.version if warm else ""}
+    order = Order(name, active.release, active.version, by, 0, now, running=active.version)
+    return replace(order, colours=colours, artefact=active.artefact)

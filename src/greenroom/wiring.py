@@ -19,13 +19,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from greenroom import __version__, enquiry
+from greenroom import __version__, enquiry, standing
 from greenroom.adapters.journals.machine import owner
 from greenroom.control import Accepted
 from greenroom.domain.commands import Command
+from greenroom.domain.model import Verdict
 from greenroom.domain.plan import Plan, Step
 from greenroom.engine.world import case_of
-from greenroom.errors import GreenroomError, PortError, Unobservable
+from greenroom.errors import GreenroomError, LockHeld, PortError, Refused, Unobservable, UsageError
 from greenroom.ports import Approving, Owner, Program
 from greenroom.standing import Standing
 
@@ -101,7 +102,7 @@ class Installed(Standing):
         assert loaded is not None
         details = {"version": version, "plan": plan.document(), "definition": loaded.document, "file": str(self.file)}
         command = Command(verb, self.by(), why, {**details, **more})
-        accepted = self.control.ask(command, lambda release: self._pin(release, loaded.secrets))
+        accepted = self.control.ask(command, lambda release: self._pin(release, loaded.secrets, plan))
         self._wake(accepted)
         return accepted
 
@@ -117,18 +118,47 @@ class Installed(Standing):
         self._wake(accepted)
         return accepted
 
-    def _pin(self, release: str, values: Mapping[str, str]) -> None:
+    def _pin(self, release: str, values: Mapping[str, str], plan: Plan | None = None) -> None:
         try:
             self.vault.pin(release, values)
+            if plan is not None and plan.migrates and (migrator := self.migrator()) is not None:
+                migrator.pin(release)
         except PortError as error:
             hint = error.hint or "nothing was begun, the traffic is not affected: make room there, then try again"
             raise Unobservable(error.message, hint=hint) from error
 
     def request(self, verb: str, why: str = "", **details: Any) -> Accepted:
         """Any other command that the engine carries out."""
-        accepted = self.control.ask(Command(verb, self.by(), why, details))
+        held = self._hold(going_back=True) if verb == "rollback" else False
+        try:
+            accepted = self.control.ask(Command(verb, self.by(), why, details))
+        except (Refused, LockHeld):
+            if held:
+                self._hold(going_back=False)
+            raise
         self._wake(accepted)
         return accepted
+
+    def _hold(self, *, going_back: bool) -> bool:
+        """Say in the shared database that the version before comes back: under the lock that a contract takes.
+
+        `Refused` if what it needs is gone. A database that cannot be asked stops nobody: the journal would know of a
+        contract, which is never begun while there is a version to go back to.
+        """
+        service = self.control.state()
+        if service.running is not None or service.active is None or not service.active.plan.migrates:
+            return False
+        try:
+            made = self.adapters_for(service)
+            if made.migrator is None:
+                return False
+            found = made.migrator.hold(standing.order_of(self.name, service, self.by(), self.control.now()), going_back)
+        except (PortError, UsageError):
+            return False
+        if found.verdict is Verdict.FAIL and going_back:
+            hint = "the way is forward: `greenroom deploy VERSION` with what mends it"
+            raise Refused(found.reason, hint=hint)
+        return found.verdict is Verdict.PASS
 
     def _wake(self, accepted: Accepted) -> None:
         try:

@@ -28,10 +28,10 @@ def test_every_running_forward_phase_can_be_ended_by_a_person() -> None:
 
 
 def test_traffic_never_moves_before_shift() -> None:
-    before = [Phase.GATES, Phase.BUILD, Phase.START, Phase.CHECKS, Phase.APPROVE]
+    before = [Phase.GATES, Phase.BUILD, Phase.EXPAND, Phase.START, Phase.CHECKS, Phase.BACKFILL, Phase.APPROVE]
     order = [*before, Phase.SHIFT, Phase.BAKE, Phase.SUCCEEDED]
     assert [TABLE[p].next for p in order[:-1]] == order[1:]
-    assert [TABLE[p].exposed for p in order] == [False] * 5 + [True, True, True]
+    assert [TABLE[p].exposed for p in order] == [False] * len(before) + [True, True, True]
 
 
 def test_only_what_the_table_says_is_a_move() -> None:

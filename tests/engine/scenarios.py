@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from greenroom.domain.model import Colour, Split, Verdict
 from greenroom.domain.opinion import Finding
 from greenroom.domain.phases import Phase
-from greenroom.domain.plan import Gate, Plan, Step, When
+from greenroom.domain.plan import MIGRATING, Gate, Plan, Step, When
+from greenroom.domain.schema import Stage as SchemaStage
 from greenroom.testing.world import Behaviour
 from tests.engine.stage import PLAN, STEPS, Stage, findings
 
 SHORT = replace(PLAN, bake=2.0, keep_warm=12.0, drain=2.0, ready_within=6.0)
+MIGRATES = replace(SHORT, gates=MIGRATING)
 SUCCEEDED, ABORTED, ROLLED_BACK, FAILED = Phase.SUCCEEDED, Phase.ABORTED, Phase.ROLLED_BACK, Phase.FAILED
 
 
@@ -191,6 +193,36 @@ GATES = tuple(Gate(str(when), when) for when in When)
 PEOPLE = (Gate("people", When.APPROVE, people=True),)
 BESIDE = replace(SHORT, steps=(Step(0, 2.0), *STEPS), mirrors={"smoke": 10}, first=("x-staff", "yes"), shield=True)
 
+
+def contracted(stage: Stage) -> None:
+    """The old may go once nobody can need it: asked for as soon as that is allowed."""
+    release(stage)
+    stage.run(40.0)
+    stage.request("contract")
+    stage.run(20.0, lambda s: s.service.contract is not None and not s.service.contract.open)
+
+
+def contract_or_back(stage: Stage) -> None:
+    """Both are asked for again and again: one of them is refused, whichever comes first."""
+    release(stage)
+    stage.request("retire")
+    stage.request("contract")
+    stage.request("rollback")
+    stage.run(40.0)
+
+
+def expand_refused(stage: Stage) -> None:
+    stage.migrator.refused[SchemaStage.EXPAND] = "expand.sql:3: 1.0 still writes users.name"
+    release(stage)
+
+
+def backfill_aborted(stage: Stage) -> None:
+    stage.migrator.asks = 1000
+    stage.when(stage.in_phase(Phase.EXPAND), lambda: setattr(stage.migrator, "asks", 1))
+    stage.when(stage.in_phase(Phase.BACKFILL), lambda: stage.request("abort"))
+    release(stage)
+
+
 PLAYS = (
     Play("first", first_release, SUCCEEDED, "1.0", first=True),
     Play("happy", happy, SUCCEEDED, "2.0"),
@@ -217,6 +249,13 @@ PLAYS = (
     Play("beside", release, SUCCEEDED, "2.0", BESIDE),
     Play("beside-back", rolled_back_in_shift, ROLLED_BACK, "1.0", BESIDE),
     Play("kept-failed", kept_failed, ROLLED_BACK, "1.0", replace(SHORT, keep_failed=15.0)),
+    Play("migrating", release, SUCCEEDED, "2.0", MIGRATES),
+    Play("contract", contracted, SUCCEEDED, "2.0", MIGRATES),
+    Play("contract-auto", happy, SUCCEEDED, "2.0", replace(MIGRATES, contracts=True)),
+    Play("contract-or-back", contract_or_back, SUCCEEDED, "2.0", MIGRATES),
+    Play("expand-refused", expand_refused, ABORTED, "1.0", MIGRATES),
+    Play("backfill-abort", backfill_aborted, ABORTED, "1.0", MIGRATES),
+    Play("migrated-back", rolled_back_by_hand, ROLLED_BACK, "1.0", MIGRATES),
     Play("rehearsal", rehearsal, ROLLED_BACK, "1.0"),
 )
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from greenroom.adapters.gates.schema import SchemaGate
 from greenroom.domain.commands import Allowed, Answer, Command, consider
 from greenroom.domain.model import Colour
 from greenroom.domain.opinion import Finding
@@ -18,6 +19,7 @@ from greenroom.domain.plan import Plan, Rule, Step
 from greenroom.domain.records import Entry, Finished, Judged, Moved, Requested, Started
 from greenroom.domain.release import Release, Service
 from greenroom.domain.replay import replay
+from greenroom.domain.schema import Stage as SchemaStage
 from greenroom.engine.lease import Keeper
 from greenroom.engine.reconciler import Reconciler
 from greenroom.engine.world import Adapters
@@ -26,6 +28,7 @@ from greenroom.testing.clock import FakeClock
 from greenroom.testing.fakes import FakeAnalyser, FakeArtefact, FakeCheck, FakeEnvironment, FakeRouter
 from greenroom.testing.faults import Crash, Fault, Faults
 from greenroom.testing.memory import MemoryJournal
+from greenroom.testing.schema import FakeMigrator
 from greenroom.testing.world import FakeWorld
 
 PLAN = Plan(
@@ -71,7 +74,10 @@ class Stage:
         self.router = FakeRouter(self.world)
         self.analyser = FakeAnalyser(self.world)
         self.watches: dict[str, FakeCheck] = {}
-        self.gates = {gate.name: FakeCheck(gate.name) for gate in self.plan.gates}
+        self.migrator = FakeMigrator(self.world)
+        self.gates: dict[str, FakeCheck | SchemaGate] = {gate.name: FakeCheck(gate.name) for gate in self.plan.gates}
+        if self.plan.migrates:
+            self.gates |= {str(at): SchemaGate(self.migrator, at, "shop") for at in SchemaStage}
         self.faults.rival = self.rival
         self.faults.stall = self.stall
         wrap = self.faults.wrap
@@ -164,7 +170,7 @@ class Stage:
         """The gate that waits for a person; "" for none."""
         release = self.service.running
         gate = release.asking if release is not None else None
-        known = release is not None and gate is not None and release.judgement(f"gate:{gate.name}") is not None
+        known = release is not None and gate is not None and release.judgement(gate.subject) is not None
         return gate.name if gate is not None and gate.people and known else ""
 
     # --- the operator -----------------------------------------------------------------------------------------

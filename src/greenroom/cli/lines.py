@@ -16,8 +16,10 @@ BACK = frozenset({Phase.ABORTING, Phase.ABORTED, Phase.ROLLING_BACK, Phase.ROLLE
 DOES = {
     Phase.GATES: "the gates are asked",
     Phase.BUILD: "the source is copied and prepared",
+    Phase.EXPAND: "the database gets what the new version needs",
     Phase.START: "the candidate starts",
     Phase.CHECKS: "the checks are asked",
+    Phase.BACKFILL: "what was added is filled and verified",
     Phase.APPROVE: "the gates before the traffic are asked",
     Phase.SHIFT: "the traffic moves",
     Phase.BAKE: "both are up, automatic rollback is armed",

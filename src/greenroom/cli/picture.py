@@ -11,7 +11,24 @@ from greenroom.domain.plan import When
 from greenroom.domain.release import Release
 from greenroom.domain.status import release_document
 
-FORWARD = (Phase.GATES, Phase.BUILD, Phase.START, Phase.CHECKS, Phase.APPROVE, Phase.SHIFT, Phase.BAKE)
+FORWARD = (
+    Phase.GATES,
+    Phase.BUILD,
+    Phase.EXPAND,
+    Phase.START,
+    Phase.CHECKS,
+    Phase.BACKFILL,
+    Phase.APPROVE,
+    Phase.SHIFT,
+    Phase.BAKE,
+)
+_ASKED = {
+    Phase.GATES: When.SOURCE,
+    Phase.EXPAND: When.EXPAND,
+    Phase.BACKFILL: When.BACKFILL,
+    Phase.APPROVE: When.APPROVE,
+}
+"""Phases that are left out where nothing is asked in them."""
 BACKWARD = {Phase.ABORTING, Phase.ABORTED, Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.FAILED}
 _LABEL = 10
 _BARS = ((100, 60), (70, 30), (0, 20))
@@ -56,7 +73,7 @@ def _shown(picture: Picture) -> list[Phase]:
     """The way forward; once it goes back, the way there and the way back."""
     if picture.release.phase not in BACKWARD:
         gates = picture.release.plan.gates_of
-        left_out = {p for p, when in ((Phase.GATES, When.SOURCE), (Phase.APPROVE, When.APPROVE)) if not gates(when)}
+        left_out = {phase for phase, when in _ASKED.items() if not gates(when)}
         return [phase for phase in FORWARD if phase not in left_out]
     return [phase for phase in picture.stages if phase not in ENDS]
 

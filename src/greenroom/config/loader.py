@@ -165,12 +165,14 @@ class _Loading:
         notifiers = self.entries("notifier", "notify")
         gates = proving.gates(self)
         sources = proving.sources(self)
+        written = document.get("migrations")
+        migrator = self.section("migrator", written, ("migrations",), "sql") if written else None
         if environment is None or router is None or ground is None:
             return None
         environment_on = grounds.places(self, "environment", environment, ground)
         router_on = grounds.places(self, "router", router, ground)
         placed = (ground, environment, router, environment_on, router_on)
-        return Sections(*placed, checks, watches, notifiers, gates, sources)
+        return Sections(*placed, checks, watches, notifiers, gates, sources, migrator)
 
     def entries(self, kind: str, key: str) -> tuple[Section, ...]:
         """A list of sections; each gets a name of its own."""

@@ -8,11 +8,14 @@ from typing import Any
 
 from greenroom import plugins
 from greenroom.config.schema import File
-from greenroom.domain.plan import Gate, Plan
+from greenroom.domain.plan import MIGRATING, Gate, Plan
 from greenroom.ports import Capability
 
 MIRROR = "mirror"
 """The type of the checks for which the router copies requests."""
+
+AUTO = "auto"
+"""The word of `migrations.contract` by which the old goes from the database unasked."""
 
 PARITY = "parity"
 """The name of the check that compares both environments, where environment and router can be compared."""
@@ -58,6 +61,7 @@ class Sections:
     gates: tuple[GateSection, ...] = ()
     sources: Mapping[int, Section] = field(default_factory=dict)
     """By the place of the rule in `analysis`."""
+    migrator: Section | None = None
 
 
 NOT_ROUTED = (
@@ -79,11 +83,12 @@ def plan_of(file: File, sections: Sections) -> Plan:
         checks=(*(section.name for section in sections.checks), *((PARITY,) if _compared(file, sections) else ())),
         watches=tuple(section.name for section in sections.watches),
         rules=file.rules,
-        gates=tuple(section.gate for section in sections.gates),
+        gates=(*(section.gate for section in sections.gates), *(MIGRATING if sections.migrator else ())),
         mirrors={section.name: int(section.settings.share) for section in sections.checks if section.type == MIRROR},
         first=(file.first.header, file.first.value) if file.first else None,
         shield=file.shield,
         keep_failed=file.keep_failed,
+        contracts=getattr(sections.migrator.settings, "contract", "") == AUTO if sections.migrator else False,
     )
 
 

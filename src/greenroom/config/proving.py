@@ -9,7 +9,7 @@ from greenroom import plugins
 from greenroom.config.nodes import Keys
 from greenroom.config.planning import MIRROR, GateSection, Section, Sections
 from greenroom.config.schema import File
-from greenroom.domain.plan import Gate, When
+from greenroom.domain.plan import CONTRACT, MIGRATING, Gate, When
 from greenroom.ports import Capability
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def gates(loading: _Loading) -> tuple[GateSection, ...]:
     written = loading.source.document.get("gates")
     rows = [row for row in written if isinstance(row, Mapping)] if isinstance(written, list) else []
     found: list[GateSection] = []
-    taken: dict[str, Keys] = {}
+    reserved = [*MIGRATING, CONTRACT] if loading.source.document.get("migrations") else []
+    taken: dict[str, Keys] = {gate.name: ("migrations",) for gate in reserved}
     for index, raw in enumerate(rows):
         keys: Keys = ("gates", index)
         section = loading.section("gate", raw, keys, "")

@@ -20,6 +20,7 @@ SECTIONS = {
     "gates": ("gate", ""),
     "checks": ("check", ""),
     "watch": ("check", "http"),
+    "migrations": ("migrator", "sql"),
     "notify": ("notifier", ""),
     "hosts": ("host", "ssh"),
     "journal": ("journal", "sqlite"),

@@ -108,6 +108,13 @@ class File(BaseModel):
         description="How long a candidate that was rolled back stays, without traffic, for a person to look at.",
     )
     notify: list[dict[str, Any]] = Field(default=[], description="Who is told what happened.")
+    migrations: dict[str, Any] | None = Field(
+        default=None,
+        description=(
+            "The database that both colours share: where its migrations are, in three stages (expand, backfill, contract), "
+            "and how it is reached."
+        ),
+    )
     parity: Parity = Field(
         default=Parity(),
         description="Blue and green must be alike: only colour, version and port may differ. `greenroom parity` shows it.",

@@ -85,6 +85,10 @@ def consider(service: Service, command: Command, now: float) -> Answer:
             return _reconcile(service, command)
         case "down":
             return _down(service, command)
+        case "contract":
+            return _contract(service, command, now)
+        case "restore":
+            return _ask(command)
         case "resume" if service.down:
             return _ask(command)
         case "promote" | "pause" | "resume" | "abort":
@@ -234,6 +238,24 @@ def _reconcile(service: Service, command: Command) -> Answer:
     if not service.drift and not (running is not None and running.phase is Phase.ROLLING_BACK):
         return Already("the route is as expected")
     return _ask(command, running)
+
+
+def _contract(service: Service, command: Command, now: float) -> Answer:
+    running, active, warm = service.running, service.active, service.warm_at(now)
+    if running is not None:
+        return Not(f"{running.id} is not finished", f"ways out: {ways_out(running)}", 5)
+    if service.drift:
+        return _strange(service)
+    if active is None or service.down:
+        return Not(
+            "nothing is live: nobody can tell what is still needed", "`greenroom deploy VERSION` releases a version"
+        )
+    if warm is not None:
+        text = f"{warm.deployed.version} is warm on {warm.deployed.colour}, and may be needed again"
+        return Not(text, "`greenroom db contract --close-window --why REASON` gives up the way back, and goes on")
+    if service.contract is not None and service.contract.open:
+        return Already(f"it was asked for by {service.contract.by} already")
+    return _ask(command)
 
 
 def _down(service: Service, command: Command) -> Answer:

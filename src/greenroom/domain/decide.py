@@ -16,7 +16,7 @@ from greenroom.domain.model import Verdict
 from greenroom.domain.moves import back
 from greenroom.domain.observation import Need, Seen
 from greenroom.domain.phases import Phase
-from greenroom.domain.preparing import approve, build, checks, gates, start
+from greenroom.domain.preparing import approve, backfill, build, checks, expand, gates, start
 from greenroom.domain.records import Judged
 from greenroom.domain.release import Release, Service
 from greenroom.domain.routes import Scene, drift, maintain, put_back, role_now
@@ -101,8 +101,10 @@ def _drifted(scene: Scene, release: Release) -> Decision:
 _PHASES = {
     Phase.GATES: gates,
     Phase.BUILD: build,
+    Phase.EXPAND: expand,
     Phase.START: start,
     Phase.CHECKS: checks,
+    Phase.BACKFILL: backfill,
     Phase.APPROVE: approve,
     Phase.SHIFT: shift,
     Phase.BAKE: bake,

@@ -131,18 +131,17 @@ def _live(before: Service, after: Service) -> tuple[str, str] | None:
 
 def _gate(before: Service, record: Judged, after: Service) -> tuple[str, str] | None:
     """People are told once that a gate waits for them, and of what failed and stops nothing."""
-    name = record.subject.removeprefix("gate:")
-    gate = next((g for g in after.release.plan.gates if g.name == name), None) if after.release else None
+    gate = next((g for g in after.release.plan.gates if g.subject == record.subject), None) if after.release else None
     known = before.release.judgement(record.subject) if before.release else None
     if gate is None or after.release is None or record.release != after.release.id:
         return None
     if gate.people and record.verdict is Verdict.WAIT and known is None:
-        text = f"{_version(after)} waits for approval ({name})"
+        text = f"{_version(after)} waits for approval ({gate.name})"
         told = "`greenroom promote`" in (record.reason.splitlines() or [""])[0]
         return "waiting_approval", _with(text, record.reason, "" if told else "; approve by `greenroom promote`")
     if tolerated(after.release, gate, record.verdict):
         could = "could not be answered" if record.verdict is Verdict.UNKNOWN else "failed"
-        return "warned", _with(f"{name} {could} for {_version(after)}, which goes on", record.reason)
+        return "warned", _with(f"{gate.name} {could} for {_version(after)}, which goes on", record.reason)
     return None
 
 

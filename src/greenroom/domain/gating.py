@@ -19,23 +19,23 @@ VERDICT_IN_VAIN = 5
 
 def closed(scene: Scene, release: Release) -> Decision | None:
     """Until every gate of the present phase is open; None then. A gate that somebody overrode is not asked."""
-    for gate in release.plan.gates_of(release.when) if release.when else ():
-        found = release.judgement(f"gate:{gate.name}")
+    for gate in release.gates:
+        found = release.judgement(gate.subject)
         if found is None and gate.name in release.overrides:
             why = f"overridden by {release.by}: {release.overrides[gate.name]}"
-            return Note(Judged(release.id, f"gate:{gate.name}", Verdict.PASS, why))
+            return Note(Judged(release.id, gate.subject, Verdict.PASS, why))
         if found is not None and found.verdict is Verdict.PASS:
             continue
         if found is not None and found.verdict is not Verdict.WAIT:
             if tolerated(release, gate, found.verdict):
                 continue
             unknown = "could not be answered: " if found.verdict is Verdict.UNKNOWN else ""
-            return back(release, f"gate {gate.name}: {unknown}{found.reason}")
+            return back(release, f"{gate.spoken}: {unknown}{found.reason}")
         if release.paused is not None:
             return Wait("paused: go on with `greenroom resume`")
-        if unasked := failed(scene, "ask", f"gate:{gate.name}", tries=VERDICT_IN_VAIN):
+        if unasked := failed(scene, "ask", gate.subject, tries=VERDICT_IN_VAIN):
             return _unasked(release, gate, unasked)
-        return Do(Ask(gate.name, found.memo if found else None, gate=True), f"gate {gate.name}")
+        return Do(Ask(gate.name, found.memo if found else None, gate=True), gate.spoken)
     return None
 
 
@@ -46,8 +46,8 @@ def tolerated(release: Release, gate: Gate, verdict: Verdict) -> bool:
 
 def _unasked(release: Release, gate: Gate, why: str) -> Decision:
     if tolerated(release, gate, Verdict.UNKNOWN):
-        return Note(Judged(release.id, f"gate:{gate.name}", Verdict.UNKNOWN, why))
-    return back(release, f"gate {gate.name} could not be asked: {why}")
+        return Note(Judged(release.id, gate.subject, Verdict.UNKNOWN, why))
+    return back(release, f"{gate.spoken} could not be asked: {why}")
 
 
 def withdrawn(scene: Scene, release: Release) -> Decision | None:

@@ -20,8 +20,10 @@ def itinerary(
         ("gates", _gates(plan, When.SOURCE)),
         ("build", _build(definition, version)),
         ("gates", _gates(plan, When.ARTEFACT)),
+        ("expand", _expand(plan, baseline)),
         ("start", begins),
         ("checks", _checks(plan, compared=baseline is not None)),
+        ("backfill", "fill in small steps what was added, and verify it" if plan.migrates else ""),
         ("approve", _gates(plan, When.APPROVE)),
         ("shift", _shift(plan, colour, shared=baseline is not None)),
         ("bake", _bake(plan, has_way_back=baseline is not None)),
@@ -30,7 +32,17 @@ def itinerary(
     if baseline is not None:
         warm = f"{baseline.version} stays warm on {baseline.colour} for {_span(plan.keep_warm)}, then it is removed"
         steps.append(("keep warm", warm if plan.keep_warm else f"{baseline.version} is drained and removed at once"))
+    if plan.migrates:
+        asked = "then, by itself" if plan.contracts else "after that, with `greenroom db contract`"
+        steps.append(("contract", f"{asked}: what nobody needs any more is taken out of reach, and later removed"))
     return steps
+
+
+def _expand(plan: Plan, baseline: Deployed | None) -> str:
+    if not plan.migrates:
+        return ""
+    lives = f", if {baseline.version} can live with every statement of it" if baseline else ""
+    return f"add to the database what the new version needs{lives}"
 
 
 def _gates(plan: Plan, when: When) -> str:

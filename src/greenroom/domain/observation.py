@@ -72,9 +72,9 @@ def needs(service: Service, now: float) -> Mapping[Need, float]:
     if release.phase in (Phase.SHIFT, Phase.BAKE) and release.live_since is not None:
         age = QUICK if release.phase is Phase.SHIFT and release.whole else CALM
         return {Need.ROUTING: QUICK, Need.BLUE: age, Need.GREEN: age, Need.MEASUREMENT: QUICK, Need.WATCHES: QUICK}
-    if release.phase is Phase.GATES:
+    if release.phase in (Phase.GATES, Phase.EXPAND):
         return {Need.ROUTING: CALM, Need.BLUE: CALM, Need.GREEN: CALM}
-    if release.phase in (Phase.CHECKS, Phase.APPROVE):
+    if release.phase in (Phase.CHECKS, Phase.BACKFILL, Phase.APPROVE):
         return {Need.ROUTING: CALM, Need.BLUE: CALM, Need.GREEN: CALM, Need.MEASUREMENT: CALM}
     return {Need.ROUTING: 0.0, Need.BLUE: 0.0, Need.GREEN: 0.0, Need.MEASUREMENT: QUICK}
 

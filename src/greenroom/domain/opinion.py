@@ -34,7 +34,8 @@ class Case:
     the start it is "". `public`: where users ask, "" where nothing is live yet. `variables` fill `{name}`.
 
     `by`: who asked for the release. `artefact`: what it consists of (a folder, a digest), "" until it is made.
-    `approvals`: since this gate was first asked. `now`, `since` (of the stage): seconds since 1970.
+    `approvals`: since this gate was first asked. `now`, `since` (of the stage): seconds since 1970. `baseline`: the version
+    that serves users meanwhile (of a contract: the one that served before), "" for none. `epoch`: of the lease.
     """
 
     release: str
@@ -49,3 +50,5 @@ class Case:
     approvals: tuple[Approval, ...] = ()
     now: float = 0.0
     since: float = 0.0
+    baseline: str = ""
+    epoch: int = 0

@@ -16,8 +16,10 @@ from enum import StrEnum
 class Phase(StrEnum):
     GATES = "gates"
     BUILD = "build"
+    EXPAND = "expand"
     START = "start"
     CHECKS = "checks"
+    BACKFILL = "backfill"
     APPROVE = "approve"
     SHIFT = "shift"
     BAKE = "bake"
@@ -75,9 +77,11 @@ TABLE: dict[Phase, Row] = {
     row.phase: row
     for row in (
         _row(Phase.GATES, "ask every gate on the source", Status.RUNNING, Phase.BUILD, Phase.ABORTING, False, "abort pause resume promote"),
-        _row(Phase.BUILD, "copy the source and prepare it, once", Status.RUNNING, Phase.START, Phase.ABORTING, False, "abort pause resume"),
+        _row(Phase.BUILD, "copy the source and prepare it, once", Status.RUNNING, Phase.EXPAND, Phase.ABORTING, False, "abort pause resume"),
+        _row(Phase.EXPAND, "ask the gates on the artefact, add to the database what the new version needs and the old one can live with", Status.RUNNING, Phase.START, Phase.ABORTING, False, "abort pause resume promote"),
         _row(Phase.START, "ask the gates on the artefact, start it on the idle environment, open the test route", Status.RUNNING, Phase.CHECKS, Phase.ABORTING, False, "abort pause resume promote"),
-        _row(Phase.CHECKS, "ask every check through the test route", Status.RUNNING, Phase.APPROVE, Phase.ABORTING, False, "abort pause resume"),
+        _row(Phase.CHECKS, "ask every check through the test route", Status.RUNNING, Phase.BACKFILL, Phase.ABORTING, False, "abort pause resume"),
+        _row(Phase.BACKFILL, "fill what was added, in small steps, and verify it", Status.RUNNING, Phase.APPROVE, Phase.ABORTING, False, "abort pause resume"),
         _row(Phase.APPROVE, "wait for the gates before the traffic: people, and the hour", Status.RUNNING, Phase.SHIFT, Phase.ABORTING, False, "abort pause resume promote"),
         _row(Phase.SHIFT, "move the traffic, in the file's steps", Status.RUNNING, Phase.BAKE, Phase.ROLLING_BACK, True, "rollback promote pause resume"),
         _row(Phase.BAKE, "watch it under real traffic, both up", Status.BAKING, Phase.SUCCEEDED, Phase.ROLLING_BACK, True, "rollback promote pause resume"),
@@ -101,7 +105,10 @@ def arrows() -> tuple[tuple[Phase, Phase, str], ...]:
             moves.append((row.phase, row.next, "done"))
         if row.on_failure:
             moves.append((row.phase, row.on_failure, "failure"))
-    moves.append((Phase.CHECKS, Phase.SHIFT, "done, and nobody has to approve"))
+    moves.append((Phase.BUILD, Phase.START, "done, and no migrations"))
+    moves.append((Phase.CHECKS, Phase.APPROVE, "done, and no migrations"))
+    moves.append((Phase.CHECKS, Phase.SHIFT, "done, no migrations, and nobody has to approve"))
+    moves.append((Phase.BACKFILL, Phase.SHIFT, "done, and nobody has to approve"))
     moves.append((Phase.SHIFT, Phase.SHIFT, "next step"))
     moves.append((Phase.SHIFT, Phase.FAILED, "failure, and no baseline"))
     moves.append((Phase.BAKE, Phase.FAILED, "failure, and no baseline"))

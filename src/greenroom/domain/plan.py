@@ -52,10 +52,12 @@ class Rule:
 
 
 class When(StrEnum):
-    """The stage that asks a gate."""
+    """The stage that asks a gate. `expand`, `backfill`: of the shared database, by `migrations:`, never by `gates:`."""
 
     SOURCE = "source"
     ARTEFACT = "artefact"
+    EXPAND = "expand"
+    BACKFILL = "backfill"
     APPROVE = "approve"
     BAKE = "bake"
 
@@ -68,6 +70,24 @@ class Gate:
     when: When
     people: bool = False
     notify_only: bool = False
+
+    @property
+    def subject(self) -> str:
+        """What its answers are called in the journal."""
+        return f"gate:{self.name}"
+
+    @property
+    def spoken(self) -> str:
+        """As a person says it."""
+        return self.name if self.when in SCHEMA else f"gate {self.name}"
+
+
+SCHEMA = (When.EXPAND, When.BACKFILL)
+CONTRACT = Gate("contract", When.BACKFILL)
+"""What is asked when no release runs: whether the old may go."""
+
+MIGRATING = tuple(Gate(str(when), when) for when in SCHEMA)
+"""The gates of a release that brings migrations along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +114,16 @@ class Plan:
     """Seconds for which a candidate that was rolled back is kept, without traffic, for a person to look at."""
     rehearsal: bool = False
     """A drill: the way back is taken on purpose after the first step."""
+    contracts: bool = False
+    """Once nobody can need the old any more it is removed from the database unasked; else when a person says so."""
 
     def gates_of(self, when: When) -> tuple[Gate, ...]:
         """In the file's order."""
         return tuple(gate for gate in self.gates if gate.when is when)
+
+    @property
+    def migrates(self) -> bool:
+        return bool(self.gates_of(When.EXPAND))
 
     def document(self) -> dict[str, Any]:
         return asdict(self)

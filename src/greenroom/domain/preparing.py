@@ -1,4 +1,4 @@
-"""Before any traffic moves: `gates`, `build`, `start`, `checks`, `approve`. The baseline is looked after meanwhile."""
+"""Before any traffic moves: from `gates` to `approve`. The baseline is looked after meanwhile."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def build(scene: Scene, release: Release) -> Decision:
     if status is not None and status.state is Making.FAILED:
         return back(release, f"the artefact could not be made: {status.detail}")
     if status is not None and status.state is Making.READY:
-        return forward(release, "the artefact is made", artefact=status.reference)
+        there = Phase.EXPAND if release.plan.migrates else Phase.START
+        return forward(release, "the artefact is made", there=there, artefact=status.reference)
     unseen = "the artefact cannot be seen: " + scene.seen.unseen.get(Need.ARTEFACT, "not yet looked at")
     if release.paused is None and scene.now > release.since + release.plan.build_within:
         why = unseen if status is None else status.detail
@@ -39,6 +40,11 @@ def build(scene: Scene, release: Release) -> Decision:
     if status.state is Making.ABSENT:
         return Do(Make(release.artefact_spec()), f"make the artefact of {release.version}")
     return Wait(status.detail or "the artefact is being made")
+
+
+def expand(scene: Scene, release: Release) -> Decision:
+    why = "the database has what the new version needs"
+    return _support(scene, release) or closed(scene, release) or forward(release, why)
 
 
 def _support(scene: Scene, release: Release, leaving: Colour | None = None) -> Decision | None:
@@ -100,7 +106,7 @@ def _closed_to_artefact(scene: Scene, release: Release) -> Decision | None:
 def _begun(service: Service, release: Release) -> float:
     """When the candidate was first told to start; before that, since when it may be."""
     begun = [a.first for key, a in service.attempts.items() if f"/apply/{release.colour}:{release.id}:" in key]
-    answers = [release.judgement(f"gate:{gate.name}") for gate in release.plan.gates_of(When.ARTEFACT)]
+    answers = [release.judgement(gate.subject) for gate in release.plan.gates_of(When.ARTEFACT)]
     allowed = max([release.since, *(answer.at for answer in answers if answer is not None)])
     return max(allowed, min(begun, default=allowed))
 
@@ -129,8 +135,15 @@ def checks(scene: Scene, release: Release) -> Decision:
     if status is None or not status.ready:
         return Wait(f"{release.version} is not ready on {release.colour}")
     why = "every check passed" if release.plan.checks else "no checks are asked for"
-    there = Phase.APPROVE if release.plan.gates_of(When.APPROVE) else Phase.SHIFT
-    return forward(release, why, there=there, baseline=_usual(scene, release))
+    return forward(release, why, there=_after_checks(release), baseline=_usual(scene, release))
+
+
+def _after_checks(release: Release) -> Phase:
+    return Phase.BACKFILL if release.plan.gates_of(When.BACKFILL) else _after_backfill(release)
+
+
+def _after_backfill(release: Release) -> Phase:
+    return Phase.APPROVE if release.plan.gates_of(When.APPROVE) else Phase.SHIFT
 
 
 def _mirroring(scene: Scene, release: Release) -> Decision | None:
@@ -142,7 +155,16 @@ def _mirroring(scene: Scene, release: Release) -> Decision | None:
     return tell(scene, spec, f"copy {percent} % of users' requests for {release.checking}")
 
 
+def backfill(scene: Scene, release: Release) -> Decision:
+    return _held(scene, release, "what was added is filled, and verified", _after_backfill(release))
+
+
 def approve(scene: Scene, release: Release) -> Decision:
+    return _held(scene, release, "every gate is open", Phase.SHIFT)
+
+
+def _held(scene: Scene, release: Release, why: str, there: Phase) -> Decision:
+    """The candidate stays well while its gates are asked; then on."""
     status = scene.environment(release.colour)
     if step := _support(scene, release):
         return step
@@ -152,7 +174,7 @@ def approve(scene: Scene, release: Release) -> Decision:
         return step
     if status is None or not status.ready:
         return Wait(f"{release.version} is not ready on {release.colour}")
-    return forward(release, "every gate is open", baseline=_usual(scene, release))
+    return forward(release, why, there=there, baseline=_usual(scene, release))
 
 
 def _usual(scene: Scene, release: Release) -> dict[str, Any]:

@@ -13,14 +13,16 @@ from greenroom.domain.figures import Figures
 from greenroom.domain.model import ArtefactSpec, Colour, Document, EnvironmentSpec, Role, Split, Verdict
 from greenroom.domain.opinion import Approval
 from greenroom.domain.phases import ENDS, TABLE, Phase, Row
-from greenroom.domain.plan import Gate, Plan, When
+from greenroom.domain.plan import CONTRACT, Gate, Plan, When
 from greenroom.domain.records import Outcome
 
-GATED = {
-    Phase.GATES: When.SOURCE,
-    Phase.START: When.ARTEFACT,
-    Phase.APPROVE: When.APPROVE,
-    Phase.BAKE: When.BAKE,
+GATED: Mapping[Phase, tuple[When, ...]] = {
+    Phase.GATES: (When.SOURCE,),
+    Phase.EXPAND: (When.ARTEFACT, When.EXPAND),
+    Phase.START: (When.ARTEFACT,),
+    Phase.BACKFILL: (When.BACKFILL,),
+    Phase.APPROVE: (When.APPROVE,),
+    Phase.BAKE: (When.BAKE,),
 }
 """The phases that ask gates, and which."""
 
@@ -144,23 +146,22 @@ class Release:
         return self.judged.get(subject)
 
     @property
-    def when(self) -> When | None:
-        """The gates that the present phase asks."""
-        return GATED.get(self.phase)
+    def gates(self) -> tuple[Gate, ...]:
+        """Those that the present phase asks, in their order."""
+        return tuple(gate for when in GATED.get(self.phase, ()) for gate in self.plan.gates_of(when))
 
     @property
     def asking(self) -> Gate | None:
         """The gate that is being asked now."""
-        gates = self.plan.gates_of(self.when) if self.when else ()
-        for gate in gates:
-            found = self.judgement(f"gate:{gate.name}")
+        for gate in self.gates:
+            found = self.judgement(gate.subject)
             if found is None or found.verdict is Verdict.WAIT:
                 return gate
         return None
 
-    def unheard(self, gate: str) -> bool:
+    def unheard(self, gate: Gate) -> bool:
         """Somebody approved since this gate gave its last answer."""
-        found, given = self.judgement(f"gate:{gate}"), self.approvals.get(gate, ())
+        found, given = self.judgement(gate.subject), self.approvals.get(gate.name, ())
         return found is not None and bool(given) and given[-1].at > found.at
 
     @property
@@ -180,6 +181,20 @@ class Release:
 
     def spec(self, role: Role, *, sweep: bool = False) -> EnvironmentSpec:
         return self.deployed(self.begun).spec(role, sweep=sweep)
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """Somebody (or the file) said that the old may go from the database. `judged`: the last answer, None before it."""
+
+    by: str
+    why: str
+    at: float
+    judged: Judgement | None = None
+
+    @property
+    def open(self) -> bool:
+        return self.judged is None or self.judged.verdict is Verdict.WAIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +233,18 @@ class Service:
     """When traffic was last seen to be off a colour, since when it drains."""
     told: float = 0.0
     """When the router was last told anything, since when what it then left drains."""
+    contract: Contract | None = None
+    """The last that was asked for."""
 
     @property
     def running(self) -> Release | None:
         return self.release if self.release and self.release.running else None
+
+    def judgement(self, subject: str) -> Judgement | None:
+        """The last answer to what is asked now."""
+        if self.running is not None:
+            return self.running.judgement(subject)
+        return self.contract.judged if self.contract and subject == CONTRACT.subject else None
 
     def warm_at(self, now: float) -> Warm | None:
         return self.warm if self.warm and now < self.warm.until else None

@@ -10,9 +10,9 @@ from greenroom.domain.assess import figures_of
 from greenroom.domain.model import Colour, Split, Verdict
 from greenroom.domain.opinion import Approval
 from greenroom.domain.phases import ENDS, Phase
-from greenroom.domain.plan import Plan, When
+from greenroom.domain.plan import CONTRACT, Plan, When
 from greenroom.domain.records import Entry, Finished, Judged, Moved, Outcome, Requested, Started
-from greenroom.domain.release import REMEMBERED, Attempt, Deployed, Judgement, Release, Service, Warm
+from greenroom.domain.release import REMEMBERED, Attempt, Contract, Deployed, Judgement, Release, Service, Warm
 
 
 def fold(service: Service, entry: Entry) -> Service:
@@ -59,7 +59,9 @@ def _begin(state: Service, record: Requested, at: float) -> Service:
     if release.plan.gates_of(When.SOURCE):
         release = replace(release, phase=Phase.GATES)
     kept = tuple(r for r in past if r is not None)
-    return replace(state, release=release, past=kept, count=state.count + 1, down=False, unseen=None, attempts={})
+    contract = state.contract if state.contract is not None and state.contract.open else None
+    fresh: dict[str, Any] = {"down": False, "unseen": None, "attempts": {}, "contract": contract}
+    return replace(state, release=release, past=kept, count=state.count + 1, **fresh)
 
 
 def _requested(state: Service, record: Requested, at: float) -> Service:
@@ -74,6 +76,11 @@ def _requested(state: Service, record: Requested, at: float) -> Service:
             return replace(state, down=False)
         case "retire":
             return replace(state, warm=None, retired=frozenset({release.id} if release else ()))
+        case "contract":
+            known = {key: a for key, a in state.attempts.items() if CONTRACT.subject not in key}
+            return replace(state, contract=Contract(record.by, record.why, at), attempts=known)
+        case "restore":
+            return replace(state, contract=None)
         case "reconcile" if record.details.get("accept"):
             return replace(state, accept=True, restore=False)
         case "reconcile":
@@ -159,6 +166,9 @@ def _judged(state: Service, record: Judged, at: float) -> Service:
         state = _drifting(state, bool(drift), at)
         state = replace(state, drift=drift, restore=state.restore and bool(drift), accept=False)
         state = replace(state, left=dict.fromkeys(Colour, at), unsure=False)
+    if record.subject == CONTRACT.subject:
+        asked = state.contract or Contract("greenroom", "migrations.contract: auto", at)
+        return replace(state, contract=replace(asked, judged=judgement))
     if record.subject == "look":
         state = replace(state, unseen=judgement if record.verdict is Verdict.UNKNOWN else None)
     if record.subject == "live":

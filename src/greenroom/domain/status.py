@@ -55,18 +55,19 @@ def _undecided(release: Release) -> Judgement | None:
 def _asked(release: Release) -> str:
     """The gate or check that has not answered yet, and how far it is: `check load: 50/s of 50/s · 4 s of 20 s`."""
     gate = release.asking
-    subject = f"gate:{gate.name}" if gate is not None else f"check:{release.checking}"
-    said = release.judgement(subject)
+    said = release.judgement(gate.subject if gate is not None else f"check:{release.checking}")
     if not release.running or said is None or said.verdict is not Verdict.WAIT:
         return ""
-    return f"{subject.replace(':', ' ', 1)}: {(said.reason.splitlines() or ['…'])[0]}"
+    return (
+        f"{gate.spoken if gate is not None else f'check {release.checking}'}: {(said.reason.splitlines() or ['…'])[0]}"
+    )
 
 
 def waits_for_approval(release: Release) -> bool:
     """A person is waited for: by a gate, or by a step of the shift."""
     gate = release.asking
     if gate is not None and gate.people:
-        return release.judgement(f"gate:{gate.name}") is not None and not release.unheard(gate.name)
+        return release.judgement(gate.subject) is not None and not release.unheard(gate)
     steps = release.plan.steps
     at = steps[release.step] if release.step < len(steps) else None
     shifting = release.phase is Phase.SHIFT and release.live_since is not None and not release.whole
@@ -82,7 +83,7 @@ def sentence(service: Service, release: Release) -> str:
     if release.paused is not None:
         return f"paused in {release.phase}; `greenroom resume` goes on"
     if waits_for_approval(release) and (gate := release.asking) is not None:
-        return f"{gate.name}: {release.judged[f'gate:{gate.name}'].reason}"
+        return f"{gate.name}: {release.judged[gate.subject].reason}"
     if waits_for_approval(release):
         return f"waiting for approval at {release.share} %; `greenroom promote` or `greenroom rollback`"
     if said := _undecided(release):

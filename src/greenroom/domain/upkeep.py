@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from greenroom.domain.actions import Decision, Do, Move, Note, Remove, Unroute, Wait
+from greenroom.domain.actions import Ask, Decision, Do, Move, Note, Remove, Unroute, Wait
+from greenroom.domain.gating import VERDICT_IN_VAIN
 from greenroom.domain.model import Colour, Role, Split, Verdict
+from greenroom.domain.moves import failed
 from greenroom.domain.phases import Phase
+from greenroom.domain.plan import CONTRACT
 from greenroom.domain.records import Judged, Moved
 from greenroom.domain.release import Service
 from greenroom.domain.routes import Scene, active_role, drift, maintain, put_back, refresh, vacate
@@ -46,8 +49,20 @@ def _idle(scene: Scene, colour: Colour, drain: float) -> Decision:
     if warm is not None and warm.deployed.colour is colour:
         return maintain(scene, warm.deployed, Role.IDLE) or Wait("in sync", warm.until)
     if not kept(scene.service, scene.now):
-        return vacate(scene, colour, drain, "nobody needs it any more") or Wait("in sync")
+        return vacate(scene, colour, drain, "nobody needs it any more") or _contract(scene) or Wait("in sync")
     return Wait("in sync", kept_until(scene.service))
+
+
+def _contract(scene: Scene) -> Decision | None:
+    """What nobody can need any more goes from the database: only now, with one version live and none to go back to."""
+    contract, active = scene.service.contract, scene.service.active
+    if contract is None and active is not None and active.plan.contracts and active.plan.migrates:
+        return Do(Ask(CONTRACT.name, None, gate=True), "the old may go from the database")
+    if contract is None or not contract.open:
+        return None
+    if unasked := failed(scene, "ask", CONTRACT.subject, tries=VERDICT_IN_VAIN):
+        return Note(Judged("", CONTRACT.subject, Verdict.UNKNOWN, unasked))
+    return Do(Ask(CONTRACT.name, contract.judged.memo if contract.judged else None, gate=True), "contract")
 
 
 def kept(service: Service, now: float) -> bool:

@@ -82,11 +82,11 @@ def _call(action: Action, key: ActionKey, service: Service, adapters: Adapters, 
             check = (adapters.gates if gate else adapters.checks).get(name)
             if check is None:
                 return Finding(Verdict.FAIL, f"{action.target} is not there any more", 0.0, memo)
-            return check.ask(case_of(service, adapters, now, gate=name if gate else ""), memo)
+            return check.ask(case_of(service, adapters, now, gate=name if gate else "", epoch=key.epoch), memo)
         case Withdraw(name, memo, gate):
             check = (adapters.gates if gate else adapters.checks).get(name)
             if check is not None:
-                check.withdraw(case_of(service, adapters, now, gate=name if gate else ""), memo)
+                check.withdraw(case_of(service, adapters, now, gate=name if gate else "", epoch=key.epoch), memo)
         case _:
             assert_never(action)
     return None

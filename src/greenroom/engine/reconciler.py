@@ -315,9 +315,9 @@ class Reconciler:
         return 0.0
 
     def _is_news(self, action: Ask, finding: Finding) -> bool:
-        release = self.service.running
-        before = release.judgement(action.subject) if release else None
-        heard = release is not None and action.gate and release.unheard(action.check)
+        release, before = self.service.running, self.service.judgement(action.subject)
+        gate = release.asking if release is not None and action.gate else None
+        heard = release is not None and gate is not None and release.unheard(gate)
         return before is None or heard or before.verdict is not finding.verdict or before.memo != finding.memo
 
 

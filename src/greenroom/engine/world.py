@@ -9,8 +9,9 @@ from typing import Protocol
 from greenroom.domain.figures import Reading
 from greenroom.domain.opinion import Case
 from greenroom.domain.phases import Phase
+from greenroom.domain.plan import CONTRACT
 from greenroom.domain.release import Service
-from greenroom.ports import About, Analyser, Artefact, Check, Environment, Router
+from greenroom.ports import About, Analyser, Artefact, Check, Environment, Migrator, Router
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Adapters:
     watches: Mapping[str, Check] = field(default_factory=dict)
     gates: Mapping[str, Check] = field(default_factory=dict)
     gauges: Mapping[str, Gauge] = field(default_factory=dict)
+    migrator: Migrator | None = None
+    """Of the shared database. What it does in a release is asked of gates, named as `domain.plan.MIGRATING`."""
     name: str = ""
     """The service's, for who is asked about it."""
 
@@ -39,15 +42,19 @@ class Gauge(Protocol):
         """Never raises: what went wrong is the reading's `problem`. `at` is filled in by the engine."""
 
 
-_UNREACHED = (Phase.GATES, Phase.BUILD, Phase.START)
+_UNREACHED = (Phase.GATES, Phase.BUILD, Phase.EXPAND, Phase.START)
 """Phases in which the candidate does not run, or need not yet."""
 
 
-def case_of(service: Service, adapters: Adapters, now: float, *, test: bool = True, gate: str = "") -> Case:
+def case_of(
+    service: Service, adapters: Adapters, now: float, *, test: bool = True, gate: str = "", epoch: int = 0
+) -> Case:
     """What a gate, check or watch is asked about: the candidate by the test route, or else the public address."""
     release = service.release
     if release is None:
         raise ValueError("nothing is being released")
+    if gate == CONTRACT.name and service.running is None:
+        return _contract_case(service, now, epoch)
     there = release.phase not in _UNREACHED
     test = test and not release.row.exposed
     url, headers = adapters.router.reach(test) if there else ("", {})
@@ -60,5 +67,27 @@ def case_of(service: Service, adapters: Adapters, now: float, *, test: bool = Tr
         "release": release.id,
     }
     said = release.approvals.get(gate, ())
-    more = (public, release.by, release.artefact, said, now, release.since)
+    baseline = release.baseline.version if release.baseline else ""
+    more = (public, release.by, release.artefact, said, now, release.since, baseline, epoch)
     return Case(release.id, release.version, release.colour, url, headers, variables, *more)
+
+
+def _contract_case(service: Service, now: float, epoch: int) -> Case:
+    """About what is live, and the version before it."""
+    active, asked = service.active, service.contract
+    if active is None:
+        raise ValueError("nothing is live")
+    ended = (*service.past, *([service.release] if service.release else ()))
+    before = next((r.baseline.version for r in ended if r.id == active.release and r.baseline), "")
+    return Case(
+        active.release,
+        active.version,
+        active.colour,
+        "",
+        by=asked.by if asked else "greenroom",
+        artefact=active.artefact,
+        now=now,
+        since=active.since,
+        baseline=before,
+        epoch=epoch,
+    )

@@ -107,6 +107,8 @@ class FakeWorld:
         self.holding: dict[Colour, tuple[float, float]] = {}
         self.promises: dict[Colour, float] = {}
         self.lost = 0.0
+        self.forbidden = ""
+        """The version that the database no longer knows, since a contract."""
         self.violations: list[str] = []
         self.audit: list[tuple[float, str]] = []
         self._due: list[tuple[float, int, Callable[[], None]]] = []
@@ -305,6 +307,9 @@ class FakeWorld:
 
     def _referee(self) -> None:
         """What must hold at every instant."""
+        for colour, group in self.groups.items():
+            if self.forbidden and group is not None and group.spec.version == self.forbidden:
+                self.violated(f"{self.forbidden} runs on {colour} again, after the contract")
         workers = [c for c in COLOURS for g in (*self._candidates(c), *self.ending[c]) if g.worker]
         if len(workers) > 1:
             self.violated(f"{len(workers)} copies of the worker run, on {' and '.join(workers)}")

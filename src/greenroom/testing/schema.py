@@ -1,0 +1,79 @@
+"""A migrator over a `FakeWorld`, and the referee of what a database must never live through.
+
+A version that came with migrations needs its expand and its backfill before it gets users' traffic. After a contract no
+version from before it may run, or get traffic, ever again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from greenroom.domain.model import Document, Verdict
+from greenroom.domain.opinion import Finding
+from greenroom.domain.schema import Order, Part, Ruled, SchemaState, Stage, Stand
+from greenroom.testing.world import COLOURS, FakeWorld
+
+
+class FakeMigrator:
+    """One migration. Each stage takes `asks` answers of `wait`; `refused`: by stage, why it is refused."""
+
+    def __init__(self, world: FakeWorld, asks: int = 2) -> None:
+        self.world, self.asks = world, asks
+        self.refused: dict[Stage, str] = {}
+        self.done: dict[Stage, str] = {}
+        self.withdrawn: list[Stage] = []
+        self.epoch = 0
+        self.going_back = ""
+
+    def observe(self, service: str) -> SchemaState:
+        parts = (Part("0001_one", stage, Stand.DONE, version=version) for stage, version in self.done.items())
+        return SchemaState(tuple(parts))
+
+    def problems(self) -> list[str]:
+        return []
+
+    def pin(self, release: str) -> None:
+        self.world.note(f"the migrations of {release} were pinned")
+
+    def judge(self, stages: Sequence[Stage], order: Order) -> Sequence[Ruled]:
+        return ()
+
+    def advance(self, stage: Stage, order: Order, memo: Document | None) -> Finding:
+        self.world.settle()
+        if order.epoch < self.epoch:
+            return Finding(Verdict.FAIL, f"the ledger was told under epoch {self.epoch}; {order.epoch} is older")
+        self.epoch = order.epoch
+        if reason := self.refused.get(stage):
+            return Finding(Verdict.FAIL, reason)
+        asked = int((memo or {}).get("asked", 0)) + 1
+        if self.done.get(stage) != order.version and asked <= self.asks:
+            return Finding(Verdict.WAIT, f"statement {asked} of {self.asks}", 0.2, {"asked": asked})
+        self.world.note(f"{stage} of {order.version} is done")
+        if stage is Stage.CONTRACT:
+            self._contract(order)
+        self.done[stage] = order.version
+        return Finding(Verdict.PASS, f"{stage} is done")
+
+    def _contract(self, order: Order) -> None:
+        """The old goes: nobody who knows it may be there, or come back."""
+        world = self.world
+        for colour in COLOURS:
+            group = world.groups[colour]
+            if group is not None and group.spec.version != order.version:
+                world.violated(f"contract for {order.version} while {group.spec.version} runs on {colour}")
+        for colour, until in world.promises.items():
+            if world.clock.now() < until:
+                world.violated(f"contract for {order.version} while {colour} is promised warm")
+        world.forbidden = order.gone or world.forbidden
+
+    def withdraw(self, stage: Stage, order: Order, memo: Document | None) -> None:
+        self.withdrawn.append(stage)
+
+    def hold(self, order: Order, going_back: bool) -> Finding:
+        if going_back and Stage.CONTRACT in self.done:
+            return Finding(Verdict.FAIL, f"the contract of 0001_one has run for {self.done[Stage.CONTRACT]}")
+        self.going_back = order.release if going_back else ""
+        return Finding(Verdict.PASS)
+
+    def restore(self, order: Order) -> Finding:
+        return Finding(Verdict.PASS)
