@@ -16,38 +16,48 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from greenroom.adapters.database.sqlite.errors import refused, unreachable
-from greenroom.adapters.database.target import LOCK_TIMEOUT
+from greenroom.adapters.database.target import LOCK_TIMEOUT, Broken
 from greenroom.domain.schema import Dialect
 from greenroom.errors import Permanent, UsageError
 
 OUTSIDE = 5.0
-"""Seconds that a statement outside of a transaction waits for the writer that is at work."""
 
 _STEPS = 2000
 """Steps of SQLite's machine between two looks at the time."""
 
+_DROP_TABLE = re.compile(
+    r"""(?ix) \s* DROP \s+ TABLE \s+ (?: IF \s+ EXISTS \s+ )? (?: main \s* \. \s* )?
+    ( "[^"]+" | `[^`]+` | \[[^\]]+\] | '[^']+' | \w+ )"""
+)
 _PLACEHOLDER = re.compile(r"%(.)", re.DOTALL)
 
 
 class SqliteTarget:
-    """`target.Target`. The file must be there: a mistyped name would otherwise become an empty database."""
+    """`target.Target`. The file must be there: a mistyped name would otherwise become an empty database.
+
+    `outside`: seconds that a statement outside of a transaction waits for the writer that is at work.
+    """
 
     dialect = Dialect.SQLITE
 
-    def __init__(self, url: str, *, copy: bool = False) -> None:
+    def __init__(self, url: str, *, copy: bool = False, outside: float = OUTSIDE) -> None:
         self.path = _path(url)
-        self._copy = copy
+        self._copy, self._outside = copy, outside
         self.place = f"database in {self.path}"
 
     def open(self, purpose: str, *, patience: float = 0.0) -> SqliteSession:
         mode = "ro" if self._copy else "rw"
         try:
             connection = sqlite3.connect(
-                f"file:{quote(str(self.path.absolute()))}?mode={mode}", uri=True, timeout=OUTSIDE, isolation_level=None
+                f"file:{quote(str(self.path.absolute()))}?mode={mode}",
+                uri=True,
+                timeout=self._outside,
+                isolation_level=None,
+                check_same_thread=False,
             )
         except sqlite3.Error as error:
             raise unreachable(self.place, self.path, error) from None
-        session = SqliteSession(connection, self.place, patience)
+        session = SqliteSession(connection, self.place, patience, self._outside)
         try:
             session.check(self.path, write=not self._copy)
         except BaseException:
@@ -62,8 +72,10 @@ class SqliteSession:
     dialect = Dialect.SQLITE
     number = 0
 
-    def __init__(self, connection: sqlite3.Connection, place: str, patience: float = 0.0) -> None:
-        self._connection, self._place, self._patience = connection, place, patience
+    def __init__(
+        self, connection: sqlite3.Connection, place: str, patience: float = 0.0, outside: float = OUTSIDE
+    ) -> None:
+        self._connection, self._place, self._patience, self._outside = connection, place, patience, outside
         self._end = 0.0
 
     def check(self, path: Path, *, write: bool) -> None:
@@ -83,9 +95,27 @@ class SqliteSession:
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         with self._said():
+            self._spare(sql)
             cursor = self._connection.execute(*_placed(sql, values))
             cursor.fetchall()  # a statement with RETURNING has done its work only when all was read
             return max(0, cursor.rowcount)
+
+    def _spare(self, sql: str) -> None:
+        """DROP TABLE deletes the rows first, and with them what refers to them; without foreign keys it leaves that behind
+        broken.
+        """
+        if (found := _DROP_TABLE.match(sql)) is None:
+            return
+        name = found[1][1:-1] if found[1][0] in "\"`['" else found[1]
+        query = (
+            "SELECT m.name FROM sqlite_master m, pragma_foreign_key_list(m.name) f"
+            " WHERE m.type = 'table' AND lower(f.\"table\") = lower(?) AND lower(m.name) <> lower(?)"
+        )
+        if others := self._connection.execute(query, (name, name)).fetchall():
+            raise Broken(
+                f"{name} cannot be dropped: {others[0][0]} refers to it, and would lose its rows or be broken",
+                hint=f"Drop {others[0][0]} first, or the column of it that refers to {name}.",
+            )
 
     @contextmanager
     def transaction(self, *, lock_timeout: float = LOCK_TIMEOUT, statement_timeout: float = 0.0) -> Iterator[None]:
@@ -106,7 +136,7 @@ class SqliteSession:
                     with contextlib.suppress(sqlite3.Error):
                         self._connection.execute("ROLLBACK")
         finally:
-            self._busy(OUTSIDE)
+            self._busy(self._outside)
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):
