@@ -11,7 +11,7 @@ from greenroom.domain.schema import Dialect
 from greenroom.errors import Permanent, Temporary
 
 FORMAT = 1
-TABLES = ("migration", "statement", "backfill", "release", "ledger")
+TABLES = ("migration", "statement", "backfill", "release", "hidden", "watched", "ledger")
 """The last is made last: where it is, all are."""
 
 _RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -49,6 +49,13 @@ def columns(grammar: Grammar, table: str) -> tuple[dict[str, str], tuple[str, ..
         case "release":
             kept = {"release": text, "version": text, "epoch": whole, "state": key, "by": text, "at": real}
             return {"service": f"{key} NOT NULL"} | {n: f"{kind} NOT NULL" for n, kind in kept.items()}, ("service",)
+        case "hidden":  # by a contract, and how each is put back
+            part = {"service": f"{key} NOT NULL", "name": f"{key} NOT NULL", "number": f"{whole} NOT NULL"}
+            kept = {"kind": key, "table": text, "what": text, "hidden": text, "undo": text, "by": text, "at": real}
+            return part | {name: f"{kind} NOT NULL" for name, kind in kept.items()}, tuple(part)
+        case "watched":  # what the server had counted when a contract last looked
+            part = {"service": f"{key} NOT NULL", "name": f"{key} NOT NULL"}
+            return {**part, "body": f"{text} NOT NULL", "at": f"{real} NOT NULL"}, tuple(part)
         case "ledger":
             return {"name": f"{key} NOT NULL", "value": f"{text} NOT NULL"}, ("name",)
     raise AssertionError(table)
