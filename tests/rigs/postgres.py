@@ -20,7 +20,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -68,9 +68,13 @@ def shared() -> Iterator[Cluster]:
 
 
 class Cluster:
-    """`url(database)` is for its superuser; over TCP a password is asked, over the socket none."""
+    """`url(database)` is for its superuser; over TCP a password is asked, over the socket none.
 
-    def __init__(self) -> None:
+    `settings`: instead of the ones above.
+    """
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self._settings = {**_SETTINGS, **(settings or {})}
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
         if not found:
             pytest.skip("PostgreSQL is not installed")
@@ -105,7 +109,7 @@ class Cluster:
         return ["setpriv", *self._as, "--pdeathsig=QUIT", *map(str, command)]
 
     def start(self) -> None:
-        settings = {**_SETTINGS, "port": str(self.port), "unix_socket_directories": str(self.folder)}
+        settings = {**self._settings, "port": str(self.port), "unix_socket_directories": str(self.folder)}
         options = [f"--{name}={value}" for name, value in settings.items()]
         log = (self.folder / "log").open("ab")
         with log:
@@ -157,6 +161,19 @@ class Cluster:
         query = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND client_addr IS NOT NULL ORDER BY pid"
         with self.connect("postgres") as db:
             return [pid for (pid,) in db.execute(query, [database]).fetchall()]
+
+
+class Standby(Cluster):
+    """A copy that follows `primary`, which has `max_wal_senders` and `wal_level: replica` among its settings."""
+
+    def __init__(self, primary: Cluster) -> None:
+        self._primary = primary
+        super().__init__({"max_wal_senders": "4", "wal_level": "replica"})
+
+    def _make(self) -> None:
+        source = ["-h", str(self._primary.folder), "-p", str(self._primary.port), "-U", "ann"]
+        options = ["--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--no-sync"]
+        self._run(self._programs / "pg_basebackup", "-D", self.folder / "data", *source, *options)
 
 
 def _sweep() -> None:

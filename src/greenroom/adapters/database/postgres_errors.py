@@ -14,6 +14,8 @@ _BLOCKED = {
     "40P01": "another session waited for us while we waited for it (a deadlock)",
     "40001": "another session changed the same rows",
 }
+_WITH_VALUES = {"22", "23"}
+"""Kinds of errors whose detail holds a row of the table, which is nobody's business who reads a log."""
 _NO_ROOM = {"53000", "53100", "53200", "53400"}
 
 
@@ -68,7 +70,8 @@ def refused(place: str, error: BaseException, sql: str, secrets: Sequence[str]) 
     """Why a statement did nothing; the connection is whole."""
     code, text = getattr(error, "sqlstate", None) or "", said(error, secrets)
     diagnosis = error.diag if isinstance(error, psycopg.Error) else None
-    detail = "; ".join(part for part in (diagnosis and diagnosis.message_detail,) if part)
+    said_more = (diagnosis and diagnosis.message_detail) or ""
+    detail = "" if code[:2] in _WITH_VALUES else said_more
     if code in _BLOCKED:
         return Blocked(f"{_BLOCKED[code]}: {text}", code=code)
     if code in _NO_ROOM:

@@ -11,24 +11,28 @@ on after whom, and two at once take turns.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
 from greenroom.adapters.database.backfill.grammar import Place, Server, Table
-from greenroom.adapters.database.backfill.link import Link
+from greenroom.adapters.database.backfill.link import TOO_LONG, Link
 from greenroom.adapters.database.backfill.pace import Meter, Pace, told
 from greenroom.adapters.database.backfill.settings import BackfillSettings
 from greenroom.adapters.database.backfill.statements import SAMPLES, Statements
 from greenroom.adapters.database.backfill.throttle import Beats, Throttle
 from greenroom.adapters.database.ledger import Filling
 from greenroom.adapters.database.running.tell import Tell
+from greenroom.adapters.database.target import Broken
 from greenroom.domain.schema import Stand
 
 _SAID = 1.0
 """Seconds between two lines of progress."""
 _REPEATED, _PAUSED = 15.0, 0.2
+_QUOTED = re.compile(r": \".*\"$", re.DOTALL)
+"""The value at the end of an error, which is nobody's business who reads a log."""
 _LONGER, _WIDER = 4, 10
 """Looking is cheaper than changing: how much longer and wider the batches of the verification are."""
 
@@ -123,9 +127,22 @@ class Filler:
                 row = self._put(replace(row, at=row.upper, of=row.rows))
                 return row, 0
             end, rows = page
-            self._work.statements.batch(self._link.session, after, end)
+            self._fill(after, end)
             row = replace(row, at=json.dumps(end), rows=row.rows + rows, of=max(row.of, row.rows + rows))
             return self._put(row), rows
+
+    def _fill(self, after: Place | None, until: Place) -> None:
+        try:
+            self._work.statements.batch(self._link.session, after, until)
+        except Broken as error:
+            if error.code == TOO_LONG:
+                raise
+            where = f"between the keys {'/'.join(after)} and" if after else "up to the key"
+            raise Broken(
+                f"{self._work.shown}: a row {where} {'/'.join(until)} is refused: {_QUOTED.sub('', error.message)}",
+                code=error.code,
+                hint=error.hint or "Put that row right, or change what it becomes; the next try goes on from there.",
+            ) from error
 
     def _transaction(self) -> AbstractContextManager[None]:
         """Ours is the shorter patience: whoever meets our locks and we his, we give way. A single row may take its time."""

@@ -18,7 +18,7 @@ from greenroom.errors import PortError, Temporary
 
 T = TypeVar("T")
 _ANSWERS_WITHIN = 120.0
-_TOO_LONG = "57014"
+TOO_LONG = "57014"
 """The server's code for a statement that was cancelled, or took longer than it may."""
 
 
@@ -81,7 +81,7 @@ class Link:
                         return do()
                 except (Temporary, Lost, Broken) as error:
                     tries += 1
-                    if tries >= self._tries or isinstance(error, Broken) and error.code != _TOO_LONG:
+                    if tries >= self._tries or isinstance(error, Broken) and error.code != TOO_LONG:
                         raise _named(error, watch) from None
                     if isinstance(error, Blocked | Broken):
                         smaller()

@@ -76,8 +76,8 @@ def told(table: str, rows: int, of: int, rate: float) -> str:
     """For people."""
     seconds = left(rows, of, rate)
     end = f", about {_long(seconds)} left" if seconds is not None else ""
-    about = f"of about {of:,}" if of > rows else "so far, more than was expected,"
-    return f"{table}: {rows:,} {about} rows, {rate:,.0f} a second{end}"
+    about = f"of about {of:,} rows" if of > rows else "rows, more than was expected"
+    return f"{table}: {rows:,} {about}, {rate:,.0f} a second{end}"
 
 
 def _long(seconds: float) -> str:
