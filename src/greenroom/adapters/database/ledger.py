@@ -173,23 +173,25 @@ class Ledger:
     def claim(self, order: Order) -> Held:
         """Act for this order, in a transaction: the row, locked, with this epoch as the newest; `Permanent` if not.
 
-        A new release is `open`, where the last one has no contract under way.
+        A new release is `open`, where the last one has no contract under way. Epoch 0: no engine asks, a person does; it
+        is neither fenced nor fences.
         """
         self._insert_new("release", Held(order.release, order.version, order.epoch, "open", order.by, self.now()))
         held = self.held(lock=True)
         assert held is not None
-        if held.epoch > order.epoch:
+        if held.epoch > order.epoch > 0:
             raise outdated(order, held)
+        epoch = max(held.epoch, order.epoch)
         if held.release != order.release and held.state != "contracting":
-            held = Held(order.release, order.version, order.epoch, "open", order.by, self.now())
-        held = replace(held, epoch=order.epoch)
+            held = Held(order.release, order.version, epoch, "open", order.by, self.now())
+        held = replace(held, epoch=epoch)
         self.put_held(held)
         return held
 
     def fence(self, order: Order) -> None:
         """`Permanent` if somebody has acted under a newer lease than this order's."""
         held = self.held()
-        if held is not None and held.epoch > order.epoch:
+        if held is not None and held.epoch > order.epoch > 0:
             raise outdated(order, held)
 
     # --- rows -------------------------------------------------------------------------------------------------
@@ -222,8 +224,12 @@ class Ledger:
         return rows[0] if rows else None
 
 
-def outdated(order: Order, held: Held) -> Permanent:
-    return Permanent(
+class Outdated(Permanent):
+    """Somebody acts under a newer lease."""
+
+
+def outdated(order: Order, held: Held) -> Outdated:
+    return Outdated(
         f"Another Greenroom has changed this database since (epoch {held.epoch}, release {held.release} by {held.by});"
         f" this one acts under epoch {order.epoch}.",
         hint="Nothing was done. `greenroom status` shows who releases now.",

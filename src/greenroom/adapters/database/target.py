@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from greenroom.domain.schema import Dialect
 from greenroom.errors import Permanent, Temporary, Uncertain, UsageError
@@ -77,25 +76,34 @@ class Target(Protocol):
         """
 
 
-def of(url: str, *, copy: bool = False) -> Target:
-    """The target of an address. `copy`: it may be one that cannot be written, as a standby."""
-    match urlsplit(url).scheme if "://" in url else "":
+def dialect_of(url: str) -> Dialect:
+    """By the address alone. `UsageError` if it is none of a database that Greenroom knows."""
+    match url.partition("://")[0].lower() if "://" in url else "":
         case "postgres" | "postgresql":
-            from greenroom.adapters.database.postgres import PostgresTarget
-
-            return PostgresTarget(url, copy=copy)
+            return Dialect.POSTGRES
         case "mysql" | "mariadb":
-            from greenroom.adapters.database.mysql.target import MysqlTarget
-
-            made: Target = MysqlTarget(url, copy=copy)
-            return made
+            return Dialect.MYSQL
         case "sqlite":
-            from greenroom.adapters.database.sqlite.target import SqliteTarget
-
-            kept: Target = SqliteTarget(url, copy=copy)
-            return kept
+            return Dialect.SQLITE
     raise UsageError(
         "migrations.url is no address of a database that Greenroom knows",
         hint="write it like postgresql://user:password@host:5432/database, mysql://user:password@host/database or"
         " sqlite:///path/to/file.db; in a password %40 stands for @, %2F for /, %25 for %",
     )
+
+
+def of(url: str, *, copy: bool = False) -> Target:
+    """The target of an address. `copy`: it may be one that cannot be written, as a standby."""
+    match dialect_of(url):
+        case Dialect.POSTGRES:
+            from greenroom.adapters.database.postgres import PostgresTarget
+
+            return PostgresTarget(url, copy=copy)
+        case Dialect.MYSQL:
+            from greenroom.adapters.database.mysql.target import MysqlTarget
+
+            return MysqlTarget(url, copy=copy)
+        case Dialect.SQLITE:
+            from greenroom.adapters.database.sqlite.target import SqliteTarget
+
+            return SqliteTarget(url, copy=copy)

@@ -1,0 +1,160 @@
+"""The work on the database goes on in the background, and is found again after our own death.
+
+A job has a folder (`adapters.shell.Job`) and, beside it, what was asked (`.ask.json`) and what it came to
+(`.answer.json`). The settings, with the password in them, are handed over in the environment only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from greenroom.adapters.database.settings import SqlSettings
+from greenroom.adapters.shell import Job, boot, bound, last_lines, reap
+from greenroom.domain.model import Document, Verdict
+from greenroom.domain.opinion import Finding
+from greenroom.domain.schema import Order, Stage
+from greenroom.errors import Temporary
+
+SETTINGS = "GREENROOM_MIGRATIONS"
+"""The variable of the job's environment."""
+AGAIN, GRACE, STARTS = 0.3, 3.0, 5
+_LOG_LIMIT = 20_000_000
+_PROGRAM = "greenroom.adapters.database"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a job is to do. `folder`: of the migrations; `shown`: that as people call it."""
+
+    stage: Stage
+    order: Order
+    folder: str
+    shown: str
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Ask:
+        return cls(
+            Stage(document["stage"]), Order(**document["order"]), str(document["folder"]), str(document["shown"])
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What it came to. `outdated`: somebody acted under a newer lease, and whoever has that one may begin anew."""
+
+    finding: Finding
+    epoch: int
+    outdated: bool = False
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Answer:
+        finding = document["finding"]
+        made = Finding(
+            Verdict(finding["verdict"]),
+            finding["reason"],
+            finding["again_after"],
+            finding["memo"],
+            tuple(finding["evidence"]),
+        )
+        return cls(made, document["epoch"], document["outdated"])
+
+
+class Work:
+    """The job of one stage of one release. `log`: what it says while it works."""
+
+    def __init__(self, folder: Path, log: Path) -> None:
+        self._job, self._log = Job(folder), log
+        self._ask, self.answer_file = folder.with_suffix(".ask.json"), folder.with_suffix(".answer.json")
+
+    def advance(self, ask: Ask, settings: SqlSettings, directory: Path, memo: Document | None) -> Finding:
+        """Begins it, or looks how far it is."""
+        reap()
+        starts = int((memo or {}).get("starts", 0))
+        who = self._job.found()
+        if who is None:
+            return self._start(ask, settings, directory, starts)
+        alive, code = who.alive, self._job.code()  # in this order: what has ended before has written its code by now
+        if code is None and alive:
+            bound(self._log, _LOG_LIMIT)
+            lines = last_lines(self._log, 1)
+            return Finding(Verdict.WAIT, lines[0] if lines else "has begun", AGAIN, {"starts": starts})
+        answer = self._answer()
+        if answer is None:
+            return self._lost(ask, settings, directory, starts, began=self._job.begun and who.boot == boot(), code=code)
+        self.forget()
+        if answer.outdated and answer.epoch < ask.order.epoch:
+            return self._start(ask, settings, directory, starts)
+        return answer.finding
+
+    def withdraw(self) -> None:
+        self._job.end(GRACE)
+        self.forget()
+
+    def forget(self) -> None:
+        self._job.end(0.0)
+        self._job.forget()
+        for file in (self._ask, self.answer_file):
+            file.unlink(missing_ok=True)
+
+    def _start(self, ask: Ask, settings: SqlSettings, directory: Path, starts: int) -> Finding:
+        command = f"exec {shlex.quote(sys.executable)} -m {_PROGRAM} {shlex.quote(str(self._ask))}"
+        environment = {**os.environ, SETTINGS: settings.model_dump_json()}
+        try:
+            self.answer_file.unlink(missing_ok=True)
+            self._ask.parent.mkdir(parents=True, exist_ok=True)
+            write(self._ask, ask.document() | {"answer": str(self.answer_file)})
+            self._log.unlink(missing_ok=True)
+            self._job.start(f"{command} 2>&1", directory=directory, environment=environment, output=self._log)
+        except (OSError, ValueError) as error:
+            raise Temporary(f"the work on the database cannot be started: {error}") from error
+        return Finding(Verdict.WAIT, "begins", AGAIN, {"starts": starts + 1})
+
+    def _lost(
+        self, ask: Ask, settings: SqlSettings, directory: Path, starts: int, *, began: bool, code: int | None
+    ) -> Finding:
+        """It ended without a word: killed, or the machine was. What it did is in the ledger, so it is begun again."""
+        lines = last_lines(self._log)
+        self.forget()
+        if not began or starts < STARTS:
+            return self._start(ask, settings, directory, starts)
+        how = f"exit code {code}" if code is not None else "killed"
+        return Finding(
+            Verdict.FAIL,
+            f"the work on the database ended {starts} times without an answer ({how}; its output is in {self._log});"
+            " what it has done stays done",
+            evidence=lines,
+        )
+
+    def _answer(self) -> Answer | None:
+        try:
+            return Answer.read(json.loads(self.answer_file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def write(path: Path, document: Mapping[str, Any]) -> None:
+    """Whole or not at all, for its owner only."""
+    new = path.with_name(path.name + ".new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(document, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
+
+
+def with_memo(finding: Finding, memo: Document | None) -> Finding:
+    return replace(finding, memo=memo)

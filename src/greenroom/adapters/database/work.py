@@ -1,0 +1,105 @@
+"""What the background job does: judge what is left of a stage, and carry it out; every end of it is an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import assert_never
+
+from greenroom.adapters.database import files
+from greenroom.adapters.database.job import Answer, Ask
+from greenroom.adapters.database.judgement import judged
+from greenroom.adapters.database.ledger import Outdated
+from greenroom.adapters.database.running import Hindered, Refusal, Tell, expand
+from greenroom.adapters.database.settings import SqlSettings
+from greenroom.adapters.database.target import of
+from greenroom.domain.model import Verdict
+from greenroom.domain.opinion import Finding
+from greenroom.domain.schema import Migration, Ruled, Ruling, Stage
+from greenroom.errors import GreenroomError, Permanent, PortError, UsageError
+
+SHOWN = 12
+
+
+def answer(ask: Ask, settings: SqlSettings, tell: Tell) -> Answer:
+    """Never raises what Greenroom raises on purpose."""
+    epoch = ask.order.epoch
+    try:
+        return Answer(work(ask, settings, tell), epoch)
+    except Outdated as error:
+        return Answer(_failed(error), epoch, outdated=True)
+    except Refusal as error:
+        return Answer(Finding(Verdict.FAIL, error.message, evidence=error.problems), epoch)
+    except (Permanent, UsageError, Hindered) as error:
+        return Answer(_failed(error), epoch)
+    except PortError as error:
+        return Answer(Finding(Verdict.UNKNOWN, _said(error), 5.0), epoch)
+
+
+def work(ask: Ask, settings: SqlSettings, tell: Tell) -> Finding:
+    order = ask.order
+    found = files.read(Path(ask.folder), ask.shown, of(settings.url).dialect)
+    if found.problems:
+        raise Refusal(found.problems[0], found.problems)
+    ruled = judged(settings, [ask.stage], order, found.migrations)
+    refused = [one for one in ruled if one.ruling is Ruling.REFUSE]
+    if refused:
+        return refusal(refused)
+    for one in ruled:
+        if one.ruling is Ruling.WARN:
+            tell(f"warning: {line(one)}")
+    match ask.stage:
+        case Stage.EXPAND:
+            return _expand(ask, settings, found.migrations, ruled, tell)
+        case Stage.BACKFILL:
+            return _backfill(ask, settings, found.migrations, tell)
+        case Stage.CONTRACT:
+            return _contract(ask, settings, found.migrations, tell)
+        case _:
+            assert_never(ask.stage)
+
+
+def refusal(refused: Sequence[Ruled]) -> Finding:
+    more = f" ({len(refused) - 1} more are refused)" if len(refused) > 1 else ""
+    return Finding(Verdict.FAIL, f"{line(refused[0])}{more}", evidence=tuple(map(line, refused)))
+
+
+def line(one: Ruled) -> str:
+    """`FILE:LINE: RULE: reason; instead: …`."""
+    instead = f"; instead: {one.instead}" if one.instead else ""
+    return f"{one.file}:{one.line}: {one.rule}: {one.reason.rstrip('.')}{instead}"
+
+
+def _expand(
+    ask: Ask, settings: SqlSettings, migrations: Sequence[Migration], ruled: Sequence[Ruled], tell: Tell
+) -> Finding:
+    overrides: dict[tuple[str, Stage], dict[str, str]] = {}
+    owner = {script.file: (m.name, stage) for m in migrations for stage, script in m.scripts.items()}
+    for one in ruled:
+        if one.override and one.file in owner:
+            overrides.setdefault(owner[one.file], {})[f"{one.file}:{one.line} {one.rule}"] = one.override
+    outcome = expand(of(settings.url), ask.order, migrations, tell, pace=settings.pace, overrides=overrides)
+    names = ", ".join(outcome.migrations)
+    done = f"{names}: {outcome.statements} statements" if names else "nothing was left to do"
+    return Finding(Verdict.PASS, done)
+
+
+def _backfill(ask: Ask, settings: SqlSettings, migrations: Sequence[Migration], tell: Tell) -> Finding:
+    from greenroom.adapters.database.backfill import backfill
+
+    outcome = backfill(of(settings.url), ask.order, migrations, settings.backfill, tell)
+    return Finding(Verdict.PASS, "filled and verified") if outcome.done else Finding(Verdict.FAIL, outcome.reason)
+
+
+def _contract(ask: Ask, settings: SqlSettings, migrations: Sequence[Migration], tell: Tell) -> Finding:
+    from greenroom.adapters.database.contracting import contract
+
+    return contract(of(settings.url), ask.order, migrations, settings, tell)
+
+
+def _failed(error: GreenroomError) -> Finding:
+    return Finding(Verdict.FAIL, _said(error))
+
+
+def _said(error: GreenroomError) -> str:
+    return f"{error.message.rstrip('.')}{f'; {error.hint}' if error.hint else ''}"

@@ -1,0 +1,142 @@
+"""Migrations as files of SQL, the default: `migrations: {folder: migrations, url: "${DATABASE_URL}"}`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import ClassVar
+
+from greenroom.adapters.database import files
+from greenroom.adapters.database.job import Ask, Work
+from greenroom.adapters.database.settings import SqlSettings
+from greenroom.adapters.database.target import Target, dialect_of, of
+from greenroom.domain.model import Document
+from greenroom.domain.opinion import Finding
+from greenroom.domain.schema import Migration, Order, Ruled, SchemaState, Stage
+from greenroom.errors import GreenroomError, Permanent, Temporary, UsageError
+from greenroom.ports import Place
+
+_PATIENCE = 4.0
+
+
+class SqlMigrator:
+    """`ports.Migrator`."""
+
+    Settings: ClassVar[type[SqlSettings]] = SqlSettings
+
+    def __init__(self, settings: SqlSettings, place: Place) -> None:
+        self.settings, self.place = settings, place
+        self._folder = place.file.parent / settings.folder
+
+    def observe(self, service: str) -> SchemaState:
+        from greenroom.adapters.database.state import state
+
+        try:
+            session = self._target().open("status", patience=_PATIENCE)
+            try:
+                return state(session, service)
+            finally:
+                session.close()
+        except GreenroomError as error:
+            return SchemaState(unseen=error.message)
+
+    def problems(self) -> list[str]:
+        try:
+            found = files.read(self._folder, self.settings.folder, dialect_of(self.settings.url))
+            return [*found.problems, *self._unfit(found.migrations), *self._unusable()]
+        except UsageError as error:  # a library that is missing
+            return [f"migrations: {error.message}; {error.hint}"]
+
+    def pin(self, release: str) -> None:
+        kept = self._kept(release)
+        if kept.is_dir():
+            return
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            new = Path(tempfile.mkdtemp(prefix=".new-", dir=kept.parent))
+            try:
+                if self._folder.is_dir():
+                    shutil.copytree(self._folder, new / "files", symlinks=False)
+                else:
+                    (new / "files").mkdir()
+                os.rename(new / "files", kept)
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
+        except OSError as error:
+            raise Temporary(f"the migrations cannot be kept for release {release}: {error}") from error
+
+    def judge(self, stages: Sequence[Stage], order: Order) -> Sequence[Ruled]:
+        from greenroom.adapters.database.judgement import judged
+
+        found = files.read(self._source(order), self.settings.folder, dialect_of(self.settings.url))
+        if found.problems:
+            raise Permanent(found.problems[0])
+        return judged(self.settings, stages, order, found.migrations, blind=True)
+
+    def advance(self, stage: Stage, order: Order, memo: Document | None) -> Finding:
+        ask = Ask(stage, order, str(self._source(order)), self.settings.folder)
+        return self._work(stage, order).advance(ask, self.settings, self.place.file.parent, memo)
+
+    def withdraw(self, stage: Stage, order: Order, memo: Document | None) -> None:
+        self._work(stage, order).withdraw()
+
+    def hold(self, order: Order, going_back: bool) -> Finding:
+        from greenroom.adapters.database.contracting import hold
+
+        return hold(self._target(), order, going_back)
+
+    def restore(self, order: Order) -> Finding:
+        from greenroom.adapters.database.contracting import restore
+
+        return restore(self._target(), order)
+
+    def _target(self) -> Target:
+        return of(self.settings.url)
+
+    def _source(self, order: Order) -> Path:
+        """As it was pinned; where nothing was (a contract of what is live, another machine), as it is."""
+        kept = self._kept(order.release)
+        return kept if kept.is_dir() else self._folder
+
+    def _kept(self, release: str) -> Path:
+        return self.place.state / "migrations" / "kept" / _slug(release)
+
+    def _work(self, stage: Stage, order: Order) -> Work:
+        name = f"{_slug(order.release)}-{stage}"
+        return Work(
+            self.place.state / "migrations" / "work" / name, self.place.state / "logs" / "migrations" / f"{name}.log"
+        )
+
+    def _unfit(self, migrations: Sequence[Migration]) -> list[str]:
+        """Backfills that could not be carried out by ranges of keys."""
+        from greenroom.adapters.database.backfill.running import fills
+
+        found = []
+        for migration in migrations:
+            if Stage.BACKFILL in migration.scripts:
+                try:
+                    fills(migration, dialect_of(self.settings.url))
+                except UsageError as error:
+                    found.append(f"{error.message}; {error.hint}")
+        return found
+
+    def _unusable(self) -> list[str]:
+        """Addresses that cannot be read, or libraries that are missing."""
+        found = []
+        for name, url in (("url", self.settings.url), *(("replicas", one) for one in self.settings.backfill.replicas)):
+            try:
+                of(url, copy=name == "replicas")
+            except UsageError as error:
+                found.append(f"migrations.{name}: {error.message}; {error.hint}")
+        return found
+
+
+def _slug(name: str) -> str:
+    """A name for a file; different names stay different."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60]
+    return plain if plain == name else f"{plain}-{sha256(name.encode()).hexdigest()[:8]}"
