@@ -50,10 +50,14 @@ _PARTS = (
        WHERE a.attnum > 0 AND NOT a.attisdropped AND rel.relkind IN ('r', 'p', 'f', 'v', 'm', 'c')""",
     """SELECT 'index', i.name, t.name, jsonb_build_object(
            'definition', pg_get_indexdef(x.indexrelid), 'valid', x.indisvalid, 'unique', x.indisunique,
-           'primary', x.indisprimary, 'exclusion', x.indisexclusion)
+           'primary', x.indisprimary, 'exclusion', x.indisexclusion,
+           'columns', array(SELECT attname::text FROM pg_attribute a
+                            WHERE a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey::int2[]) ORDER BY attnum))
        FROM pg_index x JOIN rel i ON i.oid = x.indexrelid JOIN rel t ON t.oid = x.indrelid""",
     """SELECT 'constraint', rel.name || '.' || conname, rel.name, jsonb_build_object(
-           'type', contype, 'definition', pg_get_constraintdef(k.oid), 'validated', convalidated)
+           'type', contype, 'definition', pg_get_constraintdef(k.oid), 'validated', convalidated,
+           'columns', array(SELECT attname::text FROM pg_attribute a
+                            WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey) ORDER BY attnum))
        FROM pg_constraint k JOIN rel ON rel.oid = k.conrelid WHERE contype NOT IN ('t', 'n')""",
     """SELECT 'constraint', typ.name || '.' || conname, '', jsonb_build_object(
            'type', contype, 'definition', pg_get_constraintdef(k.oid), 'validated', convalidated)

@@ -24,9 +24,6 @@ from greenroom.adapters.database.shadow.snapshot import Snapshot, differences, r
 Connection = psycopg.Connection[Any]
 Touched = dict[int, tuple[int, int, int]]
 
-HANGS_AFTER = 12.0
-"""Seconds after which a statement that took its own timeout away is ended from outside."""
-
 _OURS = b"SET LOCAL search_path = pg_catalog"
 _ENDED = "it ends the transaction that it runs in: Greenroom could not undo it, nor write down that it ran"
 _SETS = re.compile(r"SET\b|BEGIN\b|START\b", re.IGNORECASE)
@@ -34,10 +31,13 @@ _MODES = {mode.title().replace(" ", "") + "Lock": mode for mode in KEEPS_OUT}
 
 
 class Observer:
-    """Of one session in one shadow. `end`: ends it from outside."""
+    """Of one session in one shadow. `end`: ends it from outside, once a statement lasts longer than `patience`.
 
-    def __init__(self, db: Connection, end: Callable[[int], None]) -> None:
-        self._db, self._end = db, end
+    The session has a timeout of its own, which SQL may take away.
+    """
+
+    def __init__(self, db: Connection, end: Callable[[int], None], patience: float) -> None:
+        self._db, self._end, self._patience = db, end, patience
         with db.transaction():
             self._before = self._look()
 
@@ -175,7 +175,7 @@ class Observer:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        timer = Timer(HANGS_AFTER, self._end, (self._db.info.backend_pid,))
+        timer = Timer(self._patience, self._end, (self._db.info.backend_pid,))
         timer.daemon = True
         timer.start()
         try:

@@ -23,11 +23,12 @@ _TRIES = 3
 class Shadow:
     """A server where shadows may be made, by a role that may make databases. Close it; of one thread.
 
-    Raises `Temporary` or `Permanent`, with the way out: it is down, it lacks a right, it has another major version.
+    `patience`: seconds that a statement may take there. Raises `Temporary` or `Permanent`, with the way out: it is down,
+    it lacks a right, it has another major version.
     """
 
-    def __init__(self, url: str) -> None:
-        self._server = Server(url)
+    def __init__(self, url: str, *, patience: float = 5.0) -> None:
+        self._server, self._patience = Server(url), patience
 
     @property
     def version(self) -> int:
@@ -63,7 +64,7 @@ class Shadow:
             )
         name = self._copy(schema)
         try:
-            with self._server.session(name) as db:
+            with self._server.session(name, self._patience) as db:
                 return self._rehearsed(db, statements, schema, applied)
         except psycopg.Error as error:
             raise Temporary(
@@ -87,7 +88,7 @@ class Shadow:
     ) -> list[Facts]:
         if schema.search_path:
             db.execute("SELECT set_config('search_path', %s, false)", [schema.search_path])
-        observer = Observer(db, self._server.end)
+        observer = Observer(db, self._server.end, 2 * self._patience)
         for statement in applied:
             failure = observer.apply(statement)
             if failure is not None and not _ROLE.search(failure.message):

@@ -145,7 +145,6 @@ def _program(version: int, place: str, known: Iterable[Path] | None = None) -> s
 def load(db: Connection, source: Source, role: str) -> None:
     """Into an empty database, whole or not at all. `role`: who owns it, where the session is a superuser's; else ""."""
     statements = split(source.text, Dialect.POSTGRES, source.name)
-    db.execute("SET statement_timeout = 0")
     with db.transaction():
         for statement in statements:
             if not _NOT_OURS.fullmatch(statement.sql):

@@ -42,7 +42,6 @@ _RUN, _TEMPLATE = f"{_PREFIX}run_", f"{_PREFIX}of_"
 _OPTIONS = {
     # Far from UTC, where a change from timestamp to timestamptz needs no rewrite that it needs everywhere else.
     "timezone": "Pacific/Chatham",
-    "statement_timeout": "5s",
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "60s",
     "client_min_messages": "error",
@@ -50,8 +49,6 @@ _OPTIONS = {
     "jit": "off",
     "default_transaction_read_only": "off",
 }
-_HANGS_AFTER = 30.0
-"""Seconds after which a session is ended from outside: SQL may take its own timeouts away."""
 
 
 class Vanished(Exception):
@@ -209,9 +206,10 @@ class Server:
     # --- sessions ---------------------------------------------------------------------------------------------
 
     @contextmanager
-    def session(self, name: str, *, hangs_after: float = _HANGS_AFTER) -> Iterator[Connection]:
-        """Of whoever rehearses, in a shadow. It is ended from outside if it lasts longer than a rehearsal may."""
-        db = self._connect({"dbname": name}, "greenroom rehearsal", _OPTIONS)
+    def session(self, name: str, patience: float = 0.0) -> Iterator[Connection]:
+        """Of whoever rehearses, in a shadow. `patience`: seconds that a statement may take, 0: as long as it likes."""
+        options = {**_OPTIONS, "statement_timeout": str(round(patience * 1000))}
+        db = self._connect({"dbname": name}, "greenroom rehearsal", options)
         try:
             if self.role:
                 db.execute(sql.SQL("SET SESSION AUTHORIZATION {}").format(sql.Identifier(self.role)))
