@@ -1,0 +1,57 @@
+"""Every label of the corpus is observed: the change is carried out on a real server, beside the running version."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from greenroom.domain.schema import Dialect, Stage
+from tests.database.corpus.cases import SOFT, Case, application, base, cases
+from tests.database.truth import Bench
+from tests.rigs import postgres
+
+POSTGRES = cases(Dialect.POSTGRES)
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    with postgres.shared() as cluster:
+        made = Bench(cluster, base(Dialect.POSTGRES), application(Dialect.POSTGRES))
+        try:
+            yield made
+        finally:
+            made.end()
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("postgres")
+@pytest.mark.parametrize("case", POSTGRES, ids=lambda case: case.name)
+def test_what_the_corpus_says_is_what_happens(bench: Bench, case: Case) -> None:
+    seen = bench.observe(case)
+    assert seen == case.hazards
+    assert bool(seen) == case.harmful
+
+
+def test_the_corpus_is_large_enough_and_even() -> None:
+    names = Counter(case.name for dialect in Dialect for case in cases(dialect))
+    assert not [name for name, count in names.items() if count > 1]
+    assert len(POSTGRES) >= 180
+    assert min(len(cases(Dialect.MYSQL)), len(cases(Dialect.SQLITE))) >= 25
+    for stage in Stage:
+        labels = Counter(case.label for case in POSTGRES if case.stage is stage)
+        assert min(labels["harmful"], labels["harmless"]) >= 4
+        assert set(labels) == {"harmful", "harmless"}
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_a_warning_is_enough_only_where_the_change_alone_cannot_tell(dialect: Dialect) -> None:
+    """What hurts by itself is refused; a warning is enough where it depends on habits that the case adds."""
+    for case in cases(dialect):
+        assert case.accept in ("refuse", "warn"), case.name
+        assert case.known in ("sql", "probe", "gate"), case.name
+        assert case.harmful == bool(case.hazards), case.name
+        if case.accept == "warn":
+            habits = set(case.hazards) <= {"breaks"} and set(case.hazards["breaks"]) <= set(case.old)
+            assert set(case.hazards) <= SOFT or habits, case.name
