@@ -209,6 +209,6 @@ def logs(context: Context, what: str, process: str, lines: int, follow: bool) ->
     return logs(context, what, process, lines, follow=follow)
 
 
-from greenroom.cli import keeping  # noqa: E402  # its verbs come after these
+from greenroom.cli import database, keeping  # noqa: E402  # their verbs come after these
 
-__all__ = ["cli", "keeping", "run"]
+__all__ = ["cli", "database", "keeping", "run"]

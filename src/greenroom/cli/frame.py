@@ -16,7 +16,7 @@ from greenroom.cli import quick
 from greenroom.cli.context import Context, Tools, complain
 from greenroom.errors import GreenroomError
 
-NOT_BUILT = ("serve", "db", "preview")
+NOT_BUILT = ("serve", "preview")
 """Promised verbs that this version does not know yet."""
 
 INTERRUPTED = 130
@@ -38,7 +38,7 @@ class Verbs(click.Group):
             raise click.UsageError(f"`{word}` is not built yet")
         if word and not word.startswith("-") and word not in self.commands:
             near = difflib.get_close_matches(word, self.commands, 1)
-            hint = f"; did you mean `{near[0]}`?" if near else "; `greenroom --help` lists the verbs"
+            hint = f"; did you mean `{near[0]}`?" if near else f"; `{ctx.command_path} --help` lists the verbs"
             raise click.UsageError(f"there is no verb `{word}`{hint}")
         return super().resolve_command(ctx, args)
 
@@ -79,16 +79,26 @@ def cli(ctx: click.Context, file: Path | None, as_json: bool, version: bool) -> 
     return 0
 
 
-def verb(*decorators: Callable[..., Any]) -> Callable[[Callable[..., int]], click.Command]:
+@cli.group("db", cls=Verbs, invoke_without_command=True)
+@click.pass_context
+def db(ctx: click.Context) -> int:
+    """The database that both colours share: judge, write, follow and finish its migrations."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+    return 0
+
+
+def verb(*decorators: Callable[..., Any], group: click.Group = cli) -> Callable[[Callable[..., int]], click.Command]:
     """A verb: its body gets a `Context` and its own options."""
 
     def make(body: Callable[..., int]) -> click.Command:
         name = body.__name__.strip("_")
+        spoken = name if group is cli else f"{group.name} {name}"
 
         def call(file: Path | None, as_json: bool, **options: Any) -> int:
             ctx = click.get_current_context()
             before: Context = ctx.obj
-            context = replace(before, verb=name, file=file or before.file, json=as_json or before.json)
+            context = replace(before, verb=spoken, file=file or before.file, json=as_json or before.json)
             try:
                 return guarded(context, lambda: body(context, **options))
             finally:
@@ -98,7 +108,7 @@ def verb(*decorators: Callable[..., Any]) -> Callable[[Callable[..., int]], clic
         wrapped: Any = common(call)
         for decorate in reversed(decorators):
             wrapped = decorate(wrapped)
-        return cli.command(name)(wrapped)
+        return group.command(name)(wrapped)
 
     return make
 

@@ -165,6 +165,8 @@ def _labelled(status: Doc) -> list[tuple[str, str, str]]:
             text = f"{warm['version']} on {warm['colour']} cannot serve now; `greenroom rollback` starts it first"
             style = "red"
         facts.append(("way back", text, style))
+    if schema := status.get("schema"):
+        facts.append(("database", *_schema(schema, status)))
     if kept := status.get("kept"):
         facts.append(("kept", _kept(kept, float(status["now"])), ""))
     if engine := _engine(status):
@@ -172,6 +174,18 @@ def _labelled(status: Doc) -> list[tuple[str, str, str]]:
     if way := _way_on(status):
         facts.append(("next", way, ""))
     return facts
+
+
+def _schema(schema: Doc, status: Doc) -> tuple[str, str]:
+    """Whether the way back is safe as far as the database goes, and how far a contract is."""
+    contract, safe = schema.get("contract"), schema.get("rollback_safe_until")
+    if safe is not None:
+        return f"rollback safe until {clock(safe, status['now'])}: nothing is taken away before that", ""
+    if contract is None:
+        return "nothing was taken away yet; `greenroom db contract` does, once that is safe", ""
+    said = (str(contract.get("reason") or "").splitlines() or [""])[0]
+    style = {"pass": "good", "fail": "red", "unknown": "warn"}.get(str(contract.get("verdict")), "")
+    return f"contract, asked for by {contract['by']}: {said or 'begins'}", style
 
 
 def _kept(kept: Doc, now: float) -> str:

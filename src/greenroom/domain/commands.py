@@ -253,6 +253,10 @@ def _contract(service: Service, command: Command, now: float) -> Answer:
     if warm is not None:
         text = f"{warm.deployed.version} is warm on {warm.deployed.colour}, and may be needed again"
         return Not(text, "`greenroom db contract --close-window --why REASON` gives up the way back, and goes on")
+    known = next((r for r in (service.release, *service.past) if r is not None and r.id == active.release), None)
+    if known is not None and known.phase is not Phase.SUCCEEDED:
+        text = f"{active.version} is live, and its release has not succeeded: it may be taken for another one yet"
+        return Not(text, "`greenroom deploy VERSION` releases one that succeeds")
     if service.contract is not None and service.contract.open:
         return Already(f"it was asked for by {service.contract.by} already")
     return _ask(command)

@@ -36,6 +36,7 @@ class Case:
     `by`: who asked for the release. `artefact`: what it consists of (a folder, a digest), "" until it is made.
     `approvals`: since this gate was first asked. `now`, `since` (of the stage): seconds since 1970. `baseline`: the version
     that serves users meanwhile (of a contract: the one that served before), "" for none. `epoch`: of the lease.
+    `overrides`: of a contract: what somebody lets go, by its rule, each with the reason.
     """
 
     release: str
@@ -52,3 +53,4 @@ class Case:
     since: float = 0.0
     baseline: str = ""
     epoch: int = 0
+    overrides: Mapping[str, str] = field(default_factory=dict)

@@ -191,6 +191,8 @@ class Contract:
     why: str
     at: float
     judged: Judgement | None = None
+    allowed: Mapping[str, str] = field(default_factory=dict)
+    """What somebody lets go, by its rule, each with the reason."""
 
     @property
     def open(self) -> bool:

@@ -78,7 +78,8 @@ def _requested(state: Service, record: Requested, at: float) -> Service:
             return replace(state, warm=None, retired=frozenset({release.id} if release else ()))
         case "contract":
             known = {key: a for key, a in state.attempts.items() if CONTRACT.subject not in key}
-            return replace(state, contract=Contract(record.by, record.why, at), attempts=known)
+            asked = Contract(record.by, record.why, at, allowed=record.details.get("allow", {}))
+            return replace(state, contract=asked, attempts=known)
         case "restore":
             return replace(state, contract=None)
         case "reconcile" if record.details.get("accept"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
@@ -106,6 +106,13 @@ class Ruled:
         return shown | {key: value for key, value in more.items() if value not in (None, "", [])}
 
 
+def report(found: Sequence[Ruled]) -> dict[str, Any]:
+    """`--json` of whoever judges: every statement, the worst verdict, and the exit code that says it."""
+    worst = Ruling.worst([one.ruling for one in found])
+    code = {Ruling.ALLOW: 0, Ruling.WARN: 8, Ruling.REFUSE: 4}[worst]
+    return {"statements": [one.document() for one in found], "verdict": str(worst), "exit": code}
+
+
 class Stand(StrEnum):
     """How far one stage of one migration is."""
 
@@ -160,7 +167,8 @@ class Order:
     `running`: the version that serves users meanwhile (expand, backfill: the baseline; contract: the active one), "" for
     none; `gone`: the version whose environment was retired. `colours`: by colour, the version there, "" where nothing runs.
     `pinned`: by migration, the checksum that was pinned when the release was asked for. `artefact`: the folder or digest.
-    `overrides`: by `FILE:LINE` or rule, the reason why a refused statement may run.
+    `overrides`: by `FILE:LINE` or rule, the reason why a refused statement may run. `baked`: the release of `version` has
+    succeeded. `closed`: who gave up the way back, "" for nobody.
     """
 
     service: str
@@ -175,3 +183,5 @@ class Order:
     pinned: Mapping[str, str] = field(default_factory=dict)
     artefact: str = ""
     overrides: Mapping[str, str] = field(default_factory=dict)
+    baked: bool = False
+    closed: str = ""

@@ -238,6 +238,22 @@ def _kept(service: Service, now: float) -> dict[str, Any] | None:
     return {"release": release.id, "version": release.version, "colour": str(release.colour), "until": until}
 
 
+def schema_document(service: Service, now: float) -> dict[str, Any] | None:
+    """Of a version that brought migrations along; the database itself is asked by `greenroom db status`."""
+    active, asked, warm = service.active, service.contract, service.warm_at(now)
+    if active is None or not (active.plan.migrates or asked):
+        return None
+    said = asked.judged if asked else None
+    contract = asked and {
+        "by": asked.by,
+        "why": asked.why,
+        "since": asked.at,
+        "verdict": str(said.verdict) if said else str(Verdict.WAIT),
+        "reason": said.reason if said else "",
+    }
+    return {"rollback_safe_until": warm.until if warm else None, "contract": contract}
+
+
 def environment_document(service: Service, seen: Seen | None, colour: Colour, now: float) -> dict[str, Any]:
     status = seen.environment(colour) if seen else None
     return {
@@ -272,6 +288,7 @@ def status_document(
         "release": release_document(service, release, now) if release else None,
         "warm": {**_deployed(warm.deployed), "until": warm.until, "able": _able(warm, seen)} if warm else None,
         "kept": _kept(service, now),
+        "schema": schema_document(service, now),
         "lock": dict(lock) if lock else None,
         "down": service.down,
         "now": now,

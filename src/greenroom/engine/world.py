@@ -90,4 +90,5 @@ def _contract_case(service: Service, now: float, epoch: int) -> Case:
         since=active.since,
         baseline=before,
         epoch=epoch,
+        overrides=asked.allowed if asked else {},
     )

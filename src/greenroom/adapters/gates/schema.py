@@ -22,7 +22,7 @@ class SchemaGate:
         self._migrator.withdraw(self._stage, self._order(case), memo)
 
     def _order(self, case: Case) -> Order:
-        """While a contract is asked for, one version is live, and nothing runs beside it."""
+        """While a contract is asked for, one version is live and baked, and nothing runs beside it."""
         contract = self._stage is Stage.CONTRACT
         beside = "" if contract else case.baseline
         return Order(
@@ -36,4 +36,6 @@ class SchemaGate:
             gone=case.baseline if contract else "",
             colours={str(case.colour): case.version, str(case.colour.other): beside},
             artefact=case.artefact,
+            overrides=case.overrides,
+            baked=contract,
         )

@@ -1,0 +1,196 @@
+"""`greenroom db status`, `db contract`, `db restore`: how far the shared database is, and the end of its old shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from greenroom import standing
+from greenroom.cli.context import Context, Installation
+from greenroom.cli.stand import retire
+from greenroom.cli.text import Ink, clock, columns, plain, span, wrapped
+from greenroom.domain.model import Verdict
+from greenroom.domain.release import Contract, Service
+from greenroom.domain.schema import Order, Part, SchemaState, Stage, Stand
+from greenroom.domain.status import schema_document
+from greenroom.errors import PortError, Refused, Unobservable, UsageError
+from greenroom.ports import Migrator
+
+PATIENCE = 20.0
+"""Seconds for which a contract that waits is watched; then it goes on without us."""
+
+_CODES = {Verdict.PASS: 0, Verdict.WAIT: 7, Verdict.FAIL: 4, Verdict.UNKNOWN: 6}
+_MARKS = {Stand.DONE: "✓", Stand.RUNNING: "▸", Stand.SOFT: "◦", Stand.PENDING: "·"}
+
+
+def _migrator(installed: Installation) -> Migrator:
+    found = installed.migrator()
+    if found is None:
+        hint = "`migrations: {url: ${DATABASE_URL}}` names the database, and a folder `migrations` the changes"
+        raise UsageError(f"{installed.file.name} has no `migrations:`", hint=hint)
+    return found
+
+
+# --- status ---------------------------------------------------------------------------------------------------------
+
+
+def status(context: Context) -> int:
+    installed = context.open()
+    seen = _migrator(installed).observe(installed.name)
+    begun = installed.begun
+    service, now = (installed.control.state(), installed.control.now()) if begun else (Service(), 0.0)
+    document = status_document(installed.name, seen, service, now)
+    if context.json:
+        context.document(document)
+    else:
+        context.lines(page(document, context.width, context.ink))
+    return int(document["exit"])
+
+
+def status_document(name: str, seen: SchemaState, service: Service, now: float) -> dict[str, Any]:
+    """`db status --json`."""
+    return {
+        "service": name,
+        "exit": 6 if seen.unseen else 0,
+        "unseen": seen.unseen,
+        "migrations": [_part(part) for part in seen.parts],
+        "schema": schema_document(service, now),
+        "now": now,
+    }
+
+
+def _part(part: Part) -> dict[str, Any]:
+    known = {
+        "migration": part.migration,
+        "stage": str(part.stage),
+        "state": str(part.stand),
+        "release": part.release,
+        "version": part.version,
+        "by": part.by,
+        "since": part.since or None,
+        "detail": part.detail,
+    }
+    at = part.progress
+    return known | {"progress": at and {"rows": at.rows, "of": at.of, "rate": at.rate, "left": at.left}}
+
+
+def page(document: Mapping[str, Any], width: int, ink: Ink) -> list[str]:
+    """One line a migration, its three stages side by side; below it what goes on."""
+    if document["unseen"]:
+        text = f"{document['service']}: the database cannot be seen: {document['unseen']}"
+        return [ink(line, "red") for line in wrapped(text, width)]
+    parts = document["migrations"]
+    names = list(dict.fromkeys(part["migration"] for part in parts))
+    title = f"{document['service']}: {len(names)} migration{'' if len(names) == 1 else 's'} in the ledger"
+    lines = [ink(title, "bold")]
+    if names:
+        rows = [[f"  {name}", *(_cell(parts, name, stage, document["now"]) for stage in Stage)] for name in names]
+        head, *table = columns(rows, gap="   ", heads=["", *map(str, Stage)])
+        lines += ["", ink(head, "dim"), *table]
+    for part in parts:
+        lines += _going_on(part, width)
+    if schema := document["schema"]:
+        lines += ["", *_safe(schema, float(document["now"]), width)]
+    return lines
+
+
+def _cell(parts: Sequence[Mapping[str, Any]], name: str, stage: Stage, now: float) -> str:
+    part = next((p for p in parts if p["migration"] == name and p["stage"] == stage), None)
+    if part is None:
+        return "–"
+    since = f" {clock(part['since'], now or part['since'])}" if part["since"] and part["state"] != "pending" else ""
+    words = {"done": "done", "running": "runs", "soft": "out of reach", "pending": "waits"}
+    return f"{_MARKS[Stand(part['state'])]} {words[part['state']]}{since}"
+
+
+def _going_on(part: Mapping[str, Any], width: int) -> list[str]:
+    at = part["progress"]
+    texts = []
+    if at and part["state"] == "running":
+        left = f", {span(at['left'])} left" if at["left"] is not None else ""
+        texts.append(
+            f"{part['migration']}: {at['rows']:,} of about {at['of']:,} rows, {at['rate']:,.0f} a second{left}"
+        )
+    if part["detail"] and part["state"] in ("running", "soft"):
+        texts.append(f"{part['migration']}: {plain(part['detail'])}")
+    return [line for text in texts for line in wrapped(text, width, "    ", "  ")]
+
+
+def _safe(schema: Mapping[str, Any], now: float, width: int) -> list[str]:
+    lines = []
+    if schema["rollback_safe_until"] is not None:
+        lines += wrapped(f"rollback safe until {clock(schema['rollback_safe_until'], now)}", width, "    ", "  ")
+    if contract := schema["contract"]:
+        said = (contract["reason"].splitlines() or ["begins"])[0]
+        lines += wrapped(f"contract, asked for by {contract['by']}: {said}", width, "    ", "  ")
+    return lines
+
+
+# --- contract -------------------------------------------------------------------------------------------------------
+
+
+def contract(context: Context, why: str, allow: Sequence[str], *, close_window: bool) -> int:
+    if (allow or close_window) and not why:
+        raise UsageError(f"{'--allow' if allow else '--close-window'} needs a reason: `--why`", hint="it is kept")
+    installed = context.reach()
+    _migrator(installed)
+    if close_window and installed.control.state().warm_at(installed.control.now()) is not None:
+        code = retire(context, why)
+        if code:
+            return code
+    accepted = context.ask(installed, "contract", why, allow=dict.fromkeys(allow, why))
+    if not accepted.written:
+        context.say(f"{accepted.text}.")
+    return _follow(context, installed)
+
+
+def _follow(context: Context, installed: Installation) -> int:
+    """Until it is over, or waits for longer than anybody wants to look at it."""
+    tick, heard = context.tools.clock, ""
+    calm = tick.now() + PATIENCE
+    while True:
+        asked = installed.control.state().contract
+        if asked is None:
+            raise Refused("it was taken back meanwhile", hint="`greenroom db status` tells how far it is")
+        said = asked.judged.reason if asked.judged else ""
+        if said != heard and context.live:
+            context.say(f"  {(said.splitlines() or [''])[0]}")
+            heard = said
+        if not asked.open or (asked.judged is not None and tick.now() > calm):
+            return _end(context, installed, asked)
+        if tick.now() > calm + PATIENCE:
+            installed.ensure_engine()
+            calm = tick.now()
+        tick.sleep(0.2)
+
+
+def _end(context: Context, installed: Installation, asked: Contract) -> int:
+    assert asked.judged is not None
+    verdict, (first, *more) = asked.judged.verdict, asked.judged.reason.splitlines() or [""]
+    goes_on = "the engine goes on with it" if installed.here else "the same command again goes on with it"
+    kept = "nothing more was taken away"
+    texts = {
+        Verdict.PASS: (first or "what nobody needed any more is gone", "there is nothing to go back to now"),
+        Verdict.WAIT: (f"not yet: {first}", f"{goes_on}; `greenroom db status` tells how"),
+        Verdict.FAIL: (f"refused: {first}", f"{kept}; `greenroom db contract --help`"),
+        Verdict.UNKNOWN: (f"it could not be told: {first}", kept),
+    }
+    text, hint = texts[verdict]
+    if not context.json:
+        context.lines([plain(line) for line in more])
+    return context.result(_CODES[verdict], text, hint=hint)
+
+
+def restore(context: Context, why: str) -> int:
+    """The engine is told first, so that it does not hide again what is put back here."""
+    installed = context.reach()
+    migrator = _migrator(installed)
+    context.ask(installed, "restore", why)
+    service = installed.control.state()
+    order: Order = standing.order_of(installed.name, service, installed.by(), installed.control.now())
+    try:
+        found = migrator.restore(order)
+    except PortError as error:
+        raise Unobservable(error.message, hint=error.hint) from error
+    hint = "" if found.verdict is Verdict.PASS else "`greenroom db status` tells what is out of reach"
+    return context.result(_CODES[found.verdict], found.reason or "it is all in its place again", hint=hint)
