@@ -46,7 +46,7 @@ WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND p.prosrc ~ %s AN
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e') ORDER BY 1 LIMIT 20
 """
 _PUBLICATIONS = """
-SELECT p.pubname, coalesce(%s = ANY (string_to_array(to_jsonb(r)->>'prattrs', ' ')::int2[]), false)
+SELECT p.pubname, coalesce(to_jsonb(r)->'prattrs' @> to_jsonb(%s::int), false)
 FROM pg_publication p LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = %s::oid
 WHERE p.puballtables OR r.oid IS NOT NULL OR EXISTS (SELECT FROM pg_publication_tables t
   WHERE t.pubname = p.pubname AND t.schemaname = %s AND t.tablename = %s) ORDER BY 1
