@@ -84,9 +84,11 @@ class Server:
         self._held = os.open(self.folder / "held", os.O_CREAT | os.O_RDWR)
         fcntl.flock(self._held, fcntl.LOCK_EX)
         self._as: list[str] = []
+        (self.folder / "tmp").mkdir()
         if os.geteuid() == 0:
             user = pwd.getpwnam("mysql")
-            os.chown(self.folder, user.pw_uid, user.pw_gid)
+            for folder in (self.folder, self.folder / "tmp"):
+                os.chown(folder, user.pw_uid, user.pw_gid)
             self._as = ["--reuid=mysql", "--regid=mysql", "--init-groups"]
         self.settings = {**_SETTINGS, **settings}
         [self.port] = free_ports(1)
@@ -95,7 +97,8 @@ class Server:
         self._count = 0
         options = ["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]
         # Without a file of defaults: what this machine's administrator set up is not part of the tests.
-        command = [install, "--no-defaults", f"--datadir={self.folder / 'data'}", *options, "--innodb-log-file-size=8M"]
+        folders = [f"--datadir={self.folder / 'data'}", f"--tmpdir={self.folder / 'tmp'}"]
+        command = [install, "--no-defaults", *folders, *options, "--innodb-log-file-size=8M"]
         done = subprocess.run(self._command(*command), capture_output=True, timeout=PATIENCE, cwd="/")
         assert done.returncode == 0, done.stdout.decode(errors="replace") + done.stderr.decode(errors="replace")
 
@@ -105,7 +108,8 @@ class Server:
 
     def start(self, **settings: str) -> None:
         given = {**self.settings, **settings, "port": str(self.port), "socket": self.socket}
-        given |= {"datadir": str(self.folder / "data"), "pid-file": str(self.folder / "pid")}
+        given |= {"datadir": str(self.folder / "data"), "tmpdir": str(self.folder / "tmp")}
+        given |= {"pid-file": str(self.folder / "pid")}
         options = [f"--{name}={value}" if value else f"--{name}" for name, value in given.items()]
         with (self.folder / "log").open("ab") as log:
             command = self._command(self._program, "--no-defaults", *options)
