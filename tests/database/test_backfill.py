@@ -10,6 +10,7 @@ import pytest
 
 from greenroom.adapters.database import target as targets
 from greenroom.adapters.database.backfill import BackfillSettings, Unfit, progress, verified
+from greenroom.adapters.database.running.standing import Refusal
 from greenroom.adapters.database.target import Broken
 from greenroom.domain.schema import Stand
 from greenroom.errors import Permanent
@@ -48,6 +49,16 @@ def test_what_is_done_is_not_done_again(cluster: Cluster) -> None:
     shop.sql("UPDATE users SET new_preference = 'written since' WHERE id = 7")
     assert shop.run().done
     assert shop.sql("SELECT new_preference FROM users WHERE id = 7") == [("written since",)]
+
+
+def test_the_file_may_be_mended_before_it_begins_and_not_after(cluster: Cluster) -> None:
+    shop = Shop(cluster, 300)
+    with pytest.raises(Unfit, match="refuses it"):
+        shop.run("UPDATE users SET new_preference = older_preference")
+    assert shop.run().done
+    with pytest.raises(Refusal, match="is not what ran here"):
+        shop.run("UPDATE users SET new_preference = upper(old_preference)")
+    assert shop.versions() == {1: 300}
 
 
 def test_an_empty_table(cluster: Cluster) -> None:
@@ -229,7 +240,7 @@ def test_progress_is_what_the_ledger_says(cluster: Cluster) -> None:
 
     def between(_: float) -> None:
         session = targets.of(shop.url).open("test")
-        seen.append((progress(session, SERVICE), verified(session, SERVICE, NAME, 1)))
+        seen.append((progress(session, SERVICE), verified(session, SERVICE, NAME)))
         session.close()
 
     assert shop.run(sleep=between).done
@@ -304,7 +315,7 @@ def test_pitfall_8_nothing_is_verified_before_every_row_was_seen(cluster: Cluste
 
     def is_verified(_: float = 0.0) -> bool:
         session = targets.of(shop.url).open("test")
-        found = verified(session, SERVICE, NAME, 1)
+        found = verified(session, SERVICE, NAME)
         session.close()
         seen.add((found, shop.wrong() == 0))
         return found

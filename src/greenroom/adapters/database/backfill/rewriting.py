@@ -81,7 +81,8 @@ class _Update:
         found = []
         for start, end in zip([0, *(i + 1 for i in commas)], [*commas, len(parts)], strict=True):
             one = parts[start:end]
-            if len(one) >= 5 and one[1].text == "." and one[3].text == "=":  # MySQL: u.column = …
+            mysql = self.dialect is Dialect.MYSQL  # which takes u.column = …
+            if mysql and len(one) >= 5 and one[1].text == "." and one[3].text == "=":
                 one = one[2:]
             if len(one) < 3 or one[0].kind not in (Kind.WORD, Kind.NAME) or one[1].text != "=":
                 self.fail("SET is understood as `column = expression, …` only", (one or self.found[-1:])[0])

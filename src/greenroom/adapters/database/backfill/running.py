@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from greenroom.adapters.database import target as targets
 from greenroom.adapters.database.backfill.declared import declared
@@ -19,10 +20,10 @@ from greenroom.adapters.database.backfill.statements import Statements
 from greenroom.adapters.database.backfill.throttle import Brake, Load, Replica, Throttle
 from greenroom.adapters.database.ledger import Filling, Ledger
 from greenroom.adapters.database.reading import split
-from greenroom.adapters.database.running import alone
+from greenroom.adapters.database.running import alone, standing
 from greenroom.adapters.database.running.tell import Tell
 from greenroom.adapters.database.target import Broken, Session, Target
-from greenroom.domain.schema import Dialect, Migration, Order, Progress, Script, Stage
+from greenroom.domain.schema import Dialect, Migration, Order, Progress, Script, Stage, Stand
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,31 +49,66 @@ def backfill(
 ) -> Outcome:
     """Every row that is meant is filled and seen to be, or `Outcome` says which are not. Goes on where it was ended.
 
-    Raises `Unfit` where a file cannot be carried out, before anything is; else as `Session.run`, after many tries.
+    Raises `Unfit` where a file cannot be carried out and `standing.Refusal` where the ledger objects, before anything is
+    done; else as `Session.run`, after many tries.
     """
     planned = [(m, fills(m, target.dialect)) for m in migrations if Stage.BACKFILL in m.scripts]
     kind = server(target.dialect)
 
     def lock(ledger: Ledger) -> None:
         ledger.make()
+        with ledger.session.transaction(lock_timeout=2.0):
+            ledger.claim(order)
         alone.take(ledger, order, tell)
 
     link = Link(target, order.service, kind, settings.tries, tell, lock, clock=clock, sleep=sleep)
     try:
-        works = [(m.name, link.keep(lambda: _works(link, kind, m, found, tell))) for m, found in planned]  # noqa: B023
-        for _, several in works:
+        left = link.keep(lambda: _left(link.ledger, order, migrations))
+        works = [
+            (m.name, link.keep(partial(_works, link, kind, m, found, tell))) for m, found in planned if m.name in left
+        ]
+        for name, several in works:
+            link.keep(lambda: _begin(link.ledger, order, name))  # noqa: B023
             for work in several:
-                filler = Filler(link, work, settings, tell, lambda: link.ledger.fence(order))
-                filler.throttle = throttle(link, work, settings, filler)
-                try:
-                    still = filler.run()
-                finally:
-                    filler.throttle.close()
+                still = _filled(link, work, order, settings, tell)
                 if still is not None:
                     return Outcome(_differ(work, still))
+            link.keep(lambda: _end(link.ledger, order, name))  # noqa: B023
         return Outcome()
     finally:
         link.close()
+
+
+def _left(ledger: Ledger, order: Order, migrations: Sequence[Migration]) -> set[str]:
+    """The names of those that are not done, after the ledger's objections."""
+    standing.refuse(standing.objections(ledger, order, migrations))
+    with ledger.session.transaction():
+        ledger.fence(order)
+        standing.store(ledger, order, migrations)
+    return {row.name for row in ledger.migrations() if row.stage is Stage.BACKFILL and row.state is not Stand.DONE}
+
+
+def _begin(ledger: Ledger, order: Order, name: str) -> None:
+    row = ledger.migration(name, Stage.BACKFILL)
+    assert row is not None, "it was stored before"
+    with ledger.session.transaction():
+        ledger.fence(order)
+        ledger.begin(row, order)
+
+
+def _end(ledger: Ledger, order: Order, name: str) -> None:
+    with ledger.session.transaction():
+        ledger.fence(order)
+        ledger.end(name, Stage.BACKFILL)
+
+
+def _filled(link: Link, work: Work, order: Order, settings: BackfillSettings, tell: Tell) -> Still | None:
+    filler = Filler(link, work, settings, tell, lambda: link.ledger.fence(order))
+    filler.throttle = throttle(link, work, settings, filler)
+    try:
+        return filler.run()
+    finally:
+        filler.throttle.close()
 
 
 def fills(migration: Migration, dialect: Dialect) -> list[Fill]:
@@ -101,10 +137,11 @@ def throttle(link: Link, work: Work, settings: BackfillSettings, filler: Filler)
     return Throttle(brakes, link.clock)
 
 
-def verified(session: Session, service: str, name: str, count: int) -> bool:
-    """All `count` backfills of this migration are done and were seen to be. Before that, the new version reads NULL."""
-    rows = {row.number: row for row in Ledger(session, service).fillings(name)}
-    return all(number in rows and rows[number].verified_at is not None for number in range(1, count + 1))
+def verified(session: Session, service: str, name: str) -> bool:
+    """Every row of every table that this migration fills was seen to be filled. Before that, the new version reads NULL."""
+    ledger = Ledger(session, service)
+    row = ledger.migration(name, Stage.BACKFILL) if ledger.made else None
+    return row is not None and row.state is Stand.DONE
 
 
 def progress(session: Session, service: str, name: str = "") -> Progress:
