@@ -207,9 +207,20 @@ class Engine:
         return found
 
     def discard(self, container: str) -> None:
-        """Away with it, wherever it stands; nothing if it is not there."""
-        with contextlib.suppress(docker.errors.NotFound):
-            self.client().api.remove_container(container, force=True, v=True)
+        """Away with it, wherever it stands; nothing if it is not there. One that is just being removed is waited for."""
+
+        def gone() -> bool:
+            try:
+                self.client().api.remove_container(container, force=True, v=True)
+            except docker.errors.NotFound:
+                return True
+            except docker.errors.APIError as error:
+                if error.status_code != 409:
+                    raise
+                return False
+            return True
+
+        self.wait(gone, f"{container} is gone")
 
     def clear(self) -> None:
         """No container and no network of a test is left; images stay."""

@@ -93,9 +93,13 @@ def test_it_goes_back_by_itself(house: House, mood: str) -> None:
     house.write(bake="5m")
     moods.install(house.shop, mood)
     version = house.version()
+    closes = (
+        "a kept-alive connection that gets a request at that moment is closed"
+        in house.run("plan", version, "--json").out
+    )
     done = house.run("deploy", version).expect(3)
     after = house.serves(good)
-    _only_the_candidate_failed(house, began, after.at, good, version)
+    _only_the_candidate_failed(house, began, after.at, good, version, closes=closes)
     _said_why(house, version, KINDS[mood])
     _, _, shown = done.out.partition("What users met")
     assert f"{version} on " in shown, done
@@ -103,13 +107,20 @@ def test_it_goes_back_by_itself(house: House, mood: str) -> None:
     _is_as_before(house, good, version)
 
 
-def _only_the_candidate_failed(house: House, began: float, ended: float, good: str, bad: str) -> None:
-    """Every request since then has an answer of a version that says its name, but for those of a candidate that died."""
+def _only_the_candidate_failed(
+    house: House, began: float, ended: float, good: str, bad: str, *, closes: bool = False
+) -> None:
+    """Every request since then has an answer of a version that says its name, but for those of a candidate that died.
+
+    `closes`: `plan` announced a reload before any traffic moves, which may close a connection under a request.
+    """
     asked = [r for r in house.asked() if r.at >= began]
     shown = [r.at for r in asked if r.version == bad]
     assert shown, "users reached the candidate"
     faults = [r for r in asked if not r.good]
     strange = [r for r in faults if r.version != bad and not (r.lost and min(shown) <= r.at <= ended)]
+    announced = [r for r in strange if closes and r.lost and r.at < min(shown)][:1]
+    strange = [r for r in strange if r not in announced]
     assert not strange, lost(strange, began)
     assert {r.version for r in asked} <= {good, bad, ""}
     assert not [r for r in faults if r.at > ended]

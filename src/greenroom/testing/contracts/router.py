@@ -278,7 +278,7 @@ class RouterContract:
             return
         try:
             bench.router().apply(moved(spec, Split.all_to(GREEN)), key())
-            assert settle(bench).holding[BLUE] == 1
+            until(bench, lambda seen: seen.settled and seen.holding[BLUE] == 1)  # what asked before lets go
             assert bench.ask() == Server(GREEN, spec.green.version)
             assert held.answers() == Server(BLUE, spec.blue.version)
             assert bench.router().observe().holding[BLUE] == 1
