@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,19 @@ def _alive_in(entry: Path, group: int) -> bool:
     return fields is not None and fields[0] not in "ZX" and int(fields[2]) == group
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A job that was begun before. `code`: None if it has none, and then, unless it is `running`, it never will.
+
+    `worked`: its command began since the machine did; else nothing came of it, and it may be begun again.
+    """
+
+    who: Identity
+    code: int | None
+    running: bool
+    worked: bool
+
+
 class Job:
     """A command in the background, kept in `folder`."""
 
@@ -111,6 +126,22 @@ class Job:
             os.replace(new, self.folder / "job.json")
             go.write(b"go\n")
         return who
+
+    def look(self, memo: Mapping[str, Any] | None = None) -> Found | None:
+        """What became of it; None: there is no job here.
+
+        One that `memo` still knows (`{"job": …}`), and whose folder is gone, is ended: its result can never be known.
+        """
+        reap()
+        who = self.found()
+        if who is None:
+            left = identity((memo or {}).get("job"))
+            if left is not None and left.alive:
+                left.end_group(signal.SIGKILL)
+            return None
+        alive = who.alive
+        code = self.code()  # after `alive`: what has ended before has written its code by now
+        return Found(who, code, alive and code is None, who.boot == boot() and self.begun)
 
     def found(self) -> Identity | None:
         """Who it is; None: there is no job here."""
@@ -192,3 +223,9 @@ def last_lines(path: Path, count: int = 20, limit: int = 8192) -> tuple[str, ...
 def shell_safe(values: Sequence[str]) -> bool:
     """None of them holds anything that a shell would read as more than text."""
     return all(c.isalnum() or c in "@%+=:,./_-" for value in values for c in value)
+
+
+def slug(name: str) -> str:
+    """A name for a file or folder; different names stay different."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60]
+    return plain if plain == name else f"{plain}-{sha256(name.encode()).hexdigest()[:8]}"

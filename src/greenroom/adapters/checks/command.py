@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 from collections.abc import Mapping
 from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from greenroom.adapters.shell import Identity, Job, boot, bound, identity, last_lines, reap, shell_safe
+from greenroom.adapters.shell import Found, Job, bound, last_lines, shell_safe, slug
 from greenroom.domain.model import Document, Verdict
 from greenroom.domain.opinion import Case, Finding
 from greenroom.domain.template import conceal, fill, secret_names
@@ -70,27 +68,21 @@ class CommandCheck:
 
     def ask(self, case: Case, memo: Document | None) -> Finding:
         """Starts it the first time; WAIT until it has ended. A job that an earlier asker left is taken over."""
-        reap()
         job = Job(self._folder(case))
-        who = job.found()
-        if who is None:
-            left = identity((memo or {}).get("job"))
-            if left is not None and left.alive:  # its folder is gone, so its result can never be known
-                left.end_group(signal.SIGKILL)
+        found = job.look(memo)
+        if found is None:
             return self._start(job, case)
-        alive = who.alive
-        code = job.code()  # after `alive`: what has ended before has written its code by now
-        if code is not None:
-            return self._ended(job, case, code)
-        if not alive:
-            return self._lost(job, case, who)
-        if who.age > self.settings.timeout:
+        if found.code is not None:
+            return self._ended(job, case, found.code)
+        if not found.running:
+            return self._lost(job, case, found)
+        if found.who.age > self.settings.timeout:
             job.end(_GRACE)
             return self._final(
                 job, case, f"not finished within {show_duration(self.settings.timeout)}, so it was ended"
             )
         bound(self._log(case), _LOG_LIMIT)
-        return Finding(Verdict.WAIT, "running", _AGAIN, {"job": asdict(who)})
+        return Finding(Verdict.WAIT, "running", _AGAIN, {"job": asdict(found.who)})
 
     def withdraw(self, case: Case, memo: Document | None) -> None:
         job = Job(self._folder(case))
@@ -141,9 +133,9 @@ class CommandCheck:
                 reason = f"exit code {code}"
         return self._final(job, case, reason)
 
-    def _lost(self, job: Job, case: Case, who: Identity) -> Finding:
+    def _lost(self, job: Job, case: Case, found: Found) -> Finding:
         """No exit code, no process: after a reboot, or never begun, it is started again; else somebody killed it."""
-        if who.boot != boot() or not job.begun:
+        if not found.worked:
             return self._start(job, case)
         return self._final(job, case, "somebody ended it: there is no exit code")
 
@@ -174,17 +166,11 @@ class CommandCheck:
             return {}
 
     def _folder(self, case: Case) -> Path:
-        return self.place.state / "checks" / _slug(case.release) / _slug(self.name)
+        return self.place.state / "checks" / slug(case.release) / slug(self.name)
 
     def _log(self, case: Case) -> Path:
-        return self.place.state / "logs" / "checks" / _slug(case.release) / f"{_slug(self.name)}.log"
+        return self.place.state / "logs" / "checks" / slug(case.release) / f"{slug(self.name)}.log"
 
 
 def _text(value: str | int | float | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _slug(name: str) -> str:
-    """A name for a file; different names stay different."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60]
-    return plain if plain == name else f"{plain}-{sha256(name.encode()).hexdigest()[:8]}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -17,7 +16,6 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
@@ -25,7 +23,7 @@ from urllib.parse import quote, urlsplit
 from greenroom.adapters.checks.load_settings import LoadRequest, LoadSettings, show_rate
 from greenroom.adapters.checks.load_verdict import Report, judged
 from greenroom.adapters.load.plan import Plan, Shot
-from greenroom.adapters.shell import Identity, Job, boot, identity, last_lines, reap
+from greenroom.adapters.shell import Identity, Job, last_lines, slug
 from greenroom.domain.model import Document, Verdict
 from greenroom.domain.opinion import Case, Finding
 from greenroom.domain.template import conceal, fill
@@ -50,26 +48,20 @@ class LoadCheck:
 
     def ask(self, case: Case, memo: Document | None) -> Finding:
         """Starts the generator the first time; WAIT with its progress until there is its report."""
-        reap()
         folder = self._folder(case)
         job = Job(folder / "job")
-        who = job.found()
-        if who is None:
-            left = identity((memo or {}).get("job"))
-            if left is not None and left.alive:  # its folder is gone, and its report with it
-                left.end_group(signal.SIGKILL)
+        found = job.look(memo)
+        if found is None:
             return self._start(job, case)
-        alive = who.alive
-        code = job.code()  # after `alive`: what has ended before has written its code by now
-        if code is not None:
-            return self._ended(job, case, code)
-        if not alive:
-            if who.boot != boot() or not job.begun:
+        if found.code is not None:
+            return self._ended(job, case, found.code)
+        if not found.running:
+            if not found.worked:
                 return self._start(job, case)
             return self._nothing(job, case, "somebody ended the load generator: there is no report")
-        if who.age > self.settings.schedule.seconds + 2 * self.settings.timeout + _SPARE:
+        if found.who.age > self.settings.schedule.seconds + 2 * self.settings.timeout + _SPARE:
             return self._nothing(job, case, "the load generator did not come to its end")
-        return self._going(folder, who)
+        return self._going(folder, found.who)
 
     def withdraw(self, case: Case, memo: Document | None) -> None:
         job = Job(self._folder(case) / "job")
@@ -174,10 +166,10 @@ class LoadCheck:
             return {}
 
     def _folder(self, case: Case) -> Path:
-        return (self.place.state / "checks" / _slug(case.release) / _slug(self.name)).absolute()
+        return (self.place.state / "checks" / slug(case.release) / slug(self.name)).absolute()
 
     def _log(self, case: Case) -> Path:
-        return self.place.state / "logs" / "checks" / _slug(case.release) / f"{_slug(self.name)}.log"
+        return self.place.state / "logs" / "checks" / slug(case.release) / f"{slug(self.name)}.log"
 
     def _forget(self, case: Case) -> None:
         shutil.rmtree(self._folder(case), ignore_errors=True)
@@ -208,9 +200,3 @@ def _read(path: Path) -> Any:
     with suppress(OSError, ValueError):
         return json.loads(path.read_text(encoding="utf-8"))
     return None
-
-
-def _slug(name: str) -> str:
-    """A name for a folder; different names stay different."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60]
-    return plain if plain == name else f"{plain}-{sha256(name.encode()).hexdigest()[:8]}"

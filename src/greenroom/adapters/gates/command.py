@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from greenroom.adapters.checks.command import _PLACEHOLDER, CommandCheck, CommandSettings, _slug
-from greenroom.adapters.shell import Job
+from greenroom.adapters.checks.command import _PLACEHOLDER, CommandCheck, CommandSettings
+from greenroom.adapters.shell import Job, slug
 from greenroom.domain.model import Document, Verdict
 from greenroom.domain.opinion import Case, Finding
 from greenroom.domain.plan import When
@@ -54,7 +54,7 @@ class CommandGate(CommandCheck):
         return {**super()._variables(case), **{name: value for name, value in known.items() if value}}
 
     def _folder(self, case: Case) -> Path:
-        return self.place.state / "gates" / _slug(case.release) / _slug(self.name)
+        return self.place.state / "gates" / slug(case.release) / slug(self.name)
 
     def _log(self, case: Case) -> Path:
-        return self.place.state / "logs" / "gates" / _slug(case.release) / f"{_slug(self.name)}.log"
+        return self.place.state / "logs" / "gates" / slug(case.release) / f"{slug(self.name)}.log"

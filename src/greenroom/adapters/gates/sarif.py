@@ -13,14 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from greenroom.adapters.checks.command import CommandSettings, _slug
+from greenroom.adapters.checks.command import CommandSettings
 from greenroom.adapters.gates import baseline
 from greenroom.adapters.gates.command import CommandGate
 from greenroom.adapters.gates.presets import PRESETS, Ran, nothing_there
 from greenroom.adapters.gates.results import Found, Report, Unreadable, document, of_detect_secrets
 from greenroom.adapters.gates.sarif_report import of_sarif
 from greenroom.adapters.gates.sarif_settings import SarifSettings
-from greenroom.adapters.shell import Identity, Job
+from greenroom.adapters.shell import Identity, Job, slug
 from greenroom.domain.model import Document, Verdict
 from greenroom.domain.opinion import Case, Finding
 from greenroom.domain.template import conceal, fill
@@ -196,10 +196,10 @@ class SarifGate(CommandGate):
         return {**super()._variables(case), "report": str(self._report(case))}
 
     def _report(self, case: Case) -> Path:
-        return (self._log(case).parent / f"{_slug(self.name)}.sarif").absolute()
+        return (self._log(case).parent / f"{slug(self.name)}.sarif").absolute()
 
     def _report_of(self, name: str) -> Path:
-        return (self.place.state / "logs" / "gates" / f"{_slug(self.name)}.{name}").absolute()
+        return (self.place.state / "logs" / "gates" / f"{slug(self.name)}.{name}").absolute()
 
     def _shown(self, case: Case, finding: Finding) -> Finding:
         secrets = self._secrets(case)

@@ -1,0 +1,59 @@
+"""One file judged by itself, for editors, reviews and pipelines: no service, and a server only where one is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+
+from greenroom.adapters.database.judging import Context, Schema, created, judge
+from greenroom.adapters.database.reading import Statement, split
+from greenroom.adapters.database.shadow.facts import Facts
+from greenroom.domain.schema import Dialect, Ruled, Stage
+from greenroom.errors import UsageError
+
+_NO_SHADOW = "a file of {} is not rehearsed on a server of another kind: `--shadow` names one of its own kind"
+
+
+def check(
+    text: str,
+    file: str,
+    stage: Stage,
+    dialect: Dialect,
+    *,
+    schema: str | None = None,
+    applied: Sequence[tuple[str, str]] = (),
+    shadow: str = "",
+) -> list[Ruled]:
+    """Each statement of `text`, in order. `schema`: SQL, None if not known. `applied`: name and text of files that ran before.
+
+    What a file beside this one has made came with the same release; of a contract, all that ran before counts as such.
+    """
+    statements = split(text, dialect, file)
+    before = [(name, split(body, dialect, name)) for name, body in applied]
+    every = [one for _, found in before for one in found]
+    own = [one for name, found in before for one in found if stage is Stage.CONTRACT or _beside(name, file)]
+    known = None if schema is None else Schema(split(schema, dialect, "--schema"))
+    facts = _facts(shadow, dialect, schema or "", every, statements) if shadow else {}
+    context = Context(dialect, schema=known, applied=every, facts=facts, created=created(own, dialect))
+    return judge(statements, stage, context)
+
+
+def _beside(name: str, file: str) -> bool:
+    return PurePath(name).parent == PurePath(file).parent
+
+
+def _facts(
+    url: str, dialect: Dialect, schema: str, applied: Sequence[Statement], statements: Sequence[Statement]
+) -> Mapping[int, Facts]:
+    from greenroom.adapters.database.target import dialect_of
+
+    if dialect_of(url) is not dialect:
+        raise UsageError(_NO_SHADOW.format(dialect))
+    if dialect is not Dialect.POSTGRES:
+        raise UsageError(f"a file of {dialect} is judged without a rehearsal", hint="leave `--shadow` out")
+    from greenroom.adapters.database.shadow.rehearsal import Shadow
+    from greenroom.adapters.database.shadow.schema import of_text
+
+    with Shadow(url) as made:
+        found = made.rehearse(statements, of_text(schema, "--schema"), applied)
+    return {one.number: fact for one, fact in zip(statements, found, strict=True)}
