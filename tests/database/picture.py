@@ -16,7 +16,8 @@ _RELATIONS = f"""
     SELECT c.oid::bigint, pg_relation_filenode(c.oid)::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'm', 'i') AND {_OURS}"""
 _COLUMNS = f"""
-    SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
+    SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text, a.attname,
+           format_type(a.atttypid, a.atttypmod), a.attnotnull
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     WHERE c.relkind IN ('r', 'm') AND {_OURS} ORDER BY 1, a.attnum"""

@@ -21,7 +21,9 @@ from greenroom.domain.schema import Dialect, Stage
 HERE = Path(__file__).parent
 SOFT = frozenset({"answers", "replans", "slows", "surprises", "unguards"})
 """Hazards that a person may take: a warning is enough."""
-KEYS = frozenset("name stage sql schema applied old new label hazards why from accept known".split())
+KEYS = frozenset(
+    ["name", "stage", "schema", "applied", "sql", "old", "new", "label", "accept", "known", "hazards", "why", "from"]
+)
 
 
 @dataclass(frozen=True, slots=True)
