@@ -6,7 +6,7 @@ version from before it may run, or get traffic, ever again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from greenroom.domain.model import Document, Verdict
 from greenroom.domain.opinion import Finding
@@ -24,6 +24,8 @@ class FakeMigrator:
         self.withdrawn: list[Stage] = []
         self.epoch = 0
         self.going_back = ""
+        self.overrides: Mapping[str, str] = {}
+        """Of the last order."""
 
     def observe(self, service: str) -> SchemaState:
         parts = (Part("0001_one", stage, Stand.DONE, version=version) for stage, version in self.done.items())
@@ -42,7 +44,7 @@ class FakeMigrator:
         self.world.settle()
         if order.epoch < self.epoch:
             return Finding(Verdict.FAIL, f"the ledger was told under epoch {self.epoch}; {order.epoch} is older")
-        self.epoch = order.epoch
+        self.epoch, self.overrides = order.epoch, order.overrides
         if reason := self.refused.get(stage):
             return Finding(Verdict.FAIL, reason)
         asked = int((memo or {}).get("asked", 0)) + 1
