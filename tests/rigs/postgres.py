@@ -109,7 +109,12 @@ class Cluster:
         return ["setpriv", *self._as, "--pdeathsig=QUIT", *map(str, command)]
 
     def start(self) -> None:
-        settings = {**self._settings, "port": str(self.port), "unix_socket_directories": str(self.folder)}
+        settings = {
+            **self._counting(),
+            **self._settings,
+            "port": str(self.port),
+            "unix_socket_directories": str(self.folder),
+        }
         options = [f"--{name}={value}" for name, value in settings.items()]
         log = (self.folder / "log").open("ab")
         with log:
@@ -124,6 +129,11 @@ class Cluster:
                 assert self.server.poll() is None, (self.folder / "log").read_text()
                 assert time.monotonic() < end, (self.folder / "log").read_text()
                 time.sleep(0.05)
+
+    def _counting(self) -> dict[str, str]:
+        """Statements are counted in databases that have the extension pg_stat_statements."""
+        there = (self._programs.parent / "lib" / "pg_stat_statements.so").exists()
+        return {"shared_preload_libraries": "pg_stat_statements"} if there else {}
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT: as somebody who restarts it; SIGQUIT: as a crash."""

@@ -35,6 +35,8 @@ LEFT JOIN pg_catalog.pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oi
 LEFT JOIN pg_catalog.pg_attrdef a ON d.classid = 'pg_attrdef'::regclass AND a.oid = d.objid
 WHERE d.refclassid = {classid} AND d.refobjid = {objid} AND ({subid} = 0 OR d.refobjsubid = {subid})
 AND (d.deptype = 'n' AND coalesce(w.ev_class, 0) <> {objid} AND NOT ({subid} = 0 AND coalesce(k.conrelid, 0) = {objid})
+     AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend o WHERE (o.classid, o.objid) = (d.classid, d.objid) AND
+       o.refclassid = {classid} AND o.refobjid = {objid} AND o.refobjsubid = {subid} AND o.deptype = 'a')
      OR {subid} > 0 AND d.deptype = 'a'
         AND (cardinality(k.conkey) > 1 OR i.indnatts > 1 OR a.adnum IS NOT NULL AND a.adnum <> {subid}))
 ORDER BY 1

@@ -59,7 +59,9 @@ def naming(session: Session, going: Going) -> list[Function]:
 def functions_of(session: Session, going: Going) -> list[Function]:
     """Those that its renaming would break: for a column the functions of its table's triggers, else any trigger's."""
     found = naming(session, going)
-    return [one for one in found if (one.here if going.kind == "column" else one.all)]
+    if going.kind == "column":
+        return [one for one in found if one.here]
+    return [one for one in found if one.all and _elsewhere(one, going.words[-1])]
 
 
 def rewritten(function: Function, old: str, new: str) -> str:
@@ -68,21 +70,41 @@ def rewritten(function: Function, old: str, new: str) -> str:
         raise Stubborn(f"is written in {function.language}")
     if function.all != function.here:
         raise Stubborn("works for other tables, too")
+    if other := _elsewhere(function, old):
+        raise Stubborn(other)
     source, at, made = function.source, 0, ""
-    try:
-        tokens = [token for token in Tokens(source, Dialect.POSTGRES) if token.kind is not Kind.COMMENT]
-    except Unreadable as error:
-        raise Stubborn(f"cannot be read ({error.message})") from None
-    for i, token in enumerate(tokens):
-        if token.kind is Kind.STRING and re.search(rf"\b{re.escape(old)}\b", token.text, re.IGNORECASE):
-            raise Stubborn("names it within a string")
-        if not _is(token, old) or _keyword(tokens, i):
-            continue
-        if i < 2 or tokens[i - 1].text != "." or tokens[i - 2].word not in ("NEW", "OLD"):
-            raise Stubborn("names it in other ways than as NEW and OLD")
+    for token in _of_the_row(_tokens(source), old):
         made += source[at : token.start] + GRAMMARS[Dialect.POSTGRES].quote(new)
         at = token.end
     return function.definition.replace(source, made + source[at:])
+
+
+def _elsewhere(function: Function, name: str) -> str:
+    """How it names this in other ways than as NEW.name and OLD.name; "" if it does not."""
+    try:
+        tokens = _tokens(function.source)
+    except Unreadable as error:
+        return f"cannot be read ({error.message})"
+    row = set(_of_the_row(tokens, name))
+    for i, token in enumerate(tokens):
+        if token.kind is Kind.STRING and re.search(rf"\b{re.escape(name)}\b", token.text, re.IGNORECASE):
+            return "names it within a string"
+        if token not in row and _is(token, name) and not _keyword(tokens, i):
+            return "names it in other ways than as NEW and OLD"
+    return ""
+
+
+def _tokens(source: str) -> list[Token]:
+    return [token for token in Tokens(source, Dialect.POSTGRES) if token.kind is not Kind.COMMENT]
+
+
+def _of_the_row(tokens: list[Token], name: str) -> list[Token]:
+    """`name` of NEW.name and OLD.name."""
+    return [
+        token
+        for i, token in enumerate(tokens)
+        if i > 1 and _is(token, name) and tokens[i - 1].text == "." and tokens[i - 2].word in ("NEW", "OLD")
+    ]
 
 
 def _keyword(tokens: list[Token], i: int) -> bool:
