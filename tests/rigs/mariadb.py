@@ -35,6 +35,8 @@ PASSWORD = "s3cret p@ss/word"
 _PREFIX = "grmy-"
 _SETTINGS = {
     "bind-address": "127.0.0.1",
+    "character-set-server": "utf8mb4",
+    "collation-server": "utf8mb4_general_ci",
     "skip-log-bin": "",
     "skip-name-resolve": "",
     "performance-schema": "OFF",

@@ -93,7 +93,8 @@ class MysqlSession:
     dialect = Dialect.MYSQL
 
     def __init__(self, address: Address, name: str, patience: float = 0.0) -> None:
-        self._place, self._secrets, self._patience = address.place, address.secrets, patience
+        self._address, self._patience = address, patience
+        self._place, self._secrets = address.place, address.secrets
         self._connection = _unconnected(address, name)
         self._line: socket.socket | None = None
         try:
@@ -183,6 +184,19 @@ class MysqlSession:
                 self.close()
                 raise lost(self._place, error, self._secrets) from None
             raise refused(self._place, error, self._secrets) from None
+        except BaseException:  # interrupted: the server would go on with what nobody waits for
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        number = self.number
+        self.close()
+        with contextlib.suppress(Exception):
+            other = MysqlSession(self._address, "greenroom end", CONNECT_WITHIN)
+            try:
+                other.run(f"KILL {number}")
+            finally:
+                other.close()
 
     @contextmanager
     def _watched(self, patience: float) -> Iterator[None]:

@@ -22,7 +22,7 @@ from greenroom.errors import Permanent, UsageError
 
 OUTSIDE = 5.0
 
-_STEPS = 2000
+_STEPS = 10_000
 """Steps of SQLite's machine between two looks at the time."""
 
 _DROP_TABLE = re.compile(
@@ -156,16 +156,26 @@ class SqliteSession:
 
     @contextmanager
     def _said(self) -> Iterator[None]:
-        """SQLite's errors in our words. It has no limit of time by itself: it is asked again and again."""
+        """SQLite's errors in our words. It knows neither limits of time nor signals: now and then it is asked to stop."""
         ends = [end for end in (self._end, monotonic() + self._patience if self._patience > 0 else 0.0) if end]
-        if ends:
-            self._connection.set_progress_handler(lambda: monotonic() > min(ends), _STEPS)
+        interrupted: list[BaseException] = []
+
+        def stop() -> bool:
+            try:
+                return bool(ends) and monotonic() > min(ends)
+            except BaseException as error:  # a signal arrives here; raised, it would be lost
+                interrupted.append(error)
+                return True
+
+        self._connection.set_progress_handler(stop, _STEPS)
         try:
             yield
         except (sqlite3.Error, sqlite3.Warning) as error:
+            if interrupted:
+                raise interrupted[0] from None
             raise refused(self._place, error) from None
         finally:
-            if ends:
+            with contextlib.suppress(sqlite3.ProgrammingError):
                 self._connection.set_progress_handler(None, 0)
 
 
