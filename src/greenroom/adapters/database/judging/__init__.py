@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from greenroom.adapters.database.judging.context import Column, Context, Schema, Size, Table
+from greenroom.adapters.database.judging.context import Context, Schema, Size
+from greenroom.adapters.database.judging.judge import judge
 from greenroom.adapters.database.judging.rule import Example, Hit, Rule
+from greenroom.adapters.database.judging.rules import RULES
+from greenroom.adapters.database.judging.world import created
 
-__all__ = ["Column", "Context", "Example", "Hit", "Rule", "Schema", "Size", "Table"]
+__all__ = ["RULES", "Context", "Example", "Hit", "Rule", "Schema", "Size", "created", "judge"]

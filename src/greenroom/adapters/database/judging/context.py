@@ -11,28 +11,10 @@ from greenroom.domain.schema import Dialect
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    type: str
-    nullable: bool = True
-    default: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """`checks`, by name: the condition, and whether it is validated. `indexes`, by name: whether unique."""
-
-    columns: Mapping[str, Column] = field(default_factory=dict)
-    checks: Mapping[str, tuple[str, bool]] = field(default_factory=dict)
-    indexes: Mapping[str, bool] = field(default_factory=dict)
-    whole: bool = True
-    """Every column is listed."""
-
-
-@dataclass(frozen=True, slots=True)
 class Schema:
-    """What was there before the release. Names without quotes, as the server folds them; no `public.` before them."""
+    """What was there before the release, as statements that make it: of `--schema`, of `pg_dump -s`, or our own."""
 
-    tables: Mapping[str, Table] = field(default_factory=dict)
+    statements: Sequence[Statement] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +28,9 @@ class Context:
     """`running`: the version that serves users meanwhile, "" if not known. `schema`: None if not known.
 
     `applied`: statements that ran before, in order, and are not in `schema`. `facts`: of the rehearsal, by the statement's
-    number. `created`: names that this release's expand has created: `table`, `table.column`, or of an index, constraint …
-    `sizes`: by table. `uses`: by table or column, evidence that the running version uses it, in words.
+    number. `created`: what this release's expand has made, as `created()` gives it: `users`, `users.preference`, `index i`,
+    `function f`, `trigger t` … `sizes`: by table. `uses`: by table or `table.column`, evidence that the running version
+    uses it, in words that follow "uses it: ".
     """
 
     dialect: Dialect

@@ -7,24 +7,36 @@ from dataclasses import dataclass, field
 
 from greenroom.domain.schema import Dialect, Ruling, Stage
 
+SHOP = """
+CREATE TABLE users (id bigint PRIMARY KEY, email varchar(100) NOT NULL, old_preference text, age integer);
+CREATE TABLE orders (id bigint PRIMARY KEY, user_id bigint NOT NULL, status text NOT NULL DEFAULT 'new', note text);
+CREATE INDEX orders_status_idx ON orders (status);
+CREATE UNIQUE INDEX users_email_idx ON users (email);
+CREATE VIEW mails AS SELECT id, email FROM users;
+CREATE FUNCTION greet(text) RETURNS text LANGUAGE sql AS 'SELECT $1';
+CREATE TYPE mood AS ENUM ('happy', 'sad');
+CREATE SEQUENCE tickets;
+"""
+"""What was there, in all examples."""
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """`before`: statements that ran earlier, `schema`: what was there; both SQL."""
+    """`before`: SQL that the same release ran earlier. `sql` may be several statements."""
 
     sql: str
     stage: Stage = Stage.EXPAND
-    schema: str = ""
     before: str = ""
-    dialect: Dialect = Dialect.POSTGRES
+    schema: str = SHOP
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """`why` and `instead` are templates.
 
-    `{running}`: "version 41", "the running version"; `{still}`: "version 41 still", "the running version may still";
-    others are named by whoever finds a case of the rule. `refused` and `allowed`: an example of each that a test judges.
+    `{running}`: "version 41" or "the running version"; `{uses}`, `{reads}`, `{writes}`, `{calls}`: "version 41 still reads"
+    where there is evidence, else "version 41 may still read". Other names are given by whoever finds a case of the rule.
+    `refused` and `allowed`: an example of each that a test judges.
     """
 
     id: str
@@ -34,11 +46,15 @@ class Rule:
     refused: Example
     allowed: Example
     ruling: Ruling = Ruling.REFUSE
+    dialect: Dialect = Dialect.POSTGRES
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One case of a rule: what to fill its templates with. `instead`: a better one than the rule's own, "" for that."""
+    """One case of a rule: what to fill its templates with. `instead`: a better one than the rule's own, "" for that.
+
+    `ruling`: None for the rule's own. `tables`: that the statement works on, for their sizes.
+    """
 
     rule: str
     names: Mapping[str, str] = field(default_factory=dict)

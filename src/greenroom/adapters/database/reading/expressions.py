@@ -6,22 +6,22 @@ from greenroom.adapters.database.reading.tokens import Kind, Token, Tokens
 from greenroom.domain.schema import Dialect
 
 
-def names(text: str) -> frozenset[str]:
+def listed(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-NO_FUNCTION = names(
+NO_FUNCTION = listed(
     """ALL AND ANY ARRAY AS ASC BETWEEN BY CASE CHECK COLLATE COLUMNS CONFLICT DESC DISTINCT DUPLICATE ELSE END EXCEPT EXISTS
     EXPLAIN FILTER FROM GROUP GROUPING HAVING ILIKE IN INCLUDE INTERSECT INTERVAL INTO IS JOIN KEY LATERAL LIKE LIMIT
     MATERIALIZED NOT OFFSET ON ONLY OR ORDER OVER PARTITION RETURNING ROW ROWS SELECT SET SETS SIMILAR SOME SYMMETRIC TABLE
     THEN TO UNION USING VALUES WHEN WHERE WINDOW WITH WITHIN UPDATE INSERT DELETE ARRAY"""
 )
-TYPES = names(
+TYPES = listed(
     """bigint binary bit blob bool boolean bpchar char character cidr date datetime dec decimal double enum float inet int
     integer interval json jsonb nchar numeric real signed smallint text time timestamp timestamptz timetz unsigned uuid
     varbinary varbit varchar varying year tinyint mediumint"""
 )
-STEADY = names(
+STEADY = listed(
     """abs age array_append array_length array_position array_remove array_to_string array_cat arrays_overlap ascii avg
     bit_length btrim cardinality cast ceil ceiling char_length character_length chr coalesce concat concat_ws convert
     convert_from convert_to count current_date current_setting current_time current_timestamp current_user curdate curtime
@@ -42,7 +42,7 @@ STEADY = names(
     any_value"""
 )
 """Built in, without effects, and the same for every row of a statement given the same arguments."""
-VOLATILE = names(
+VOLATILE = listed(
     """random gen_random_uuid gen_random_bytes uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4 uuidv4 uuidv7
     clock_timestamp timeofday nextval rand uuid uuid_short sysdate randomblob txid_current pg_current_xact_id"""
 )

@@ -1,0 +1,129 @@
+"""Statement by statement: every hit of a rule becomes a ruling, unless somebody answers for it."""
+
+from __future__ import annotations
+
+import difflib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from greenroom.adapters.database.judging import backfill, common, contract, expand, locks
+from greenroom.adapters.database.judging.context import Context
+from greenroom.adapters.database.judging.rule import Hit
+from greenroom.adapters.database.judging.rules import RULES
+from greenroom.adapters.database.judging.world import World
+from greenroom.adapters.database.reading import Allow, Statement, Unreadable, changes
+from greenroom.adapters.database.reading.change import Change, Opaque
+from greenroom.domain.schema import Dialect, Ruled, Ruling, Stage
+
+VERBS = {"uses": "use", "reads": "read", "writes": "write", "calls": "call"}
+
+
+def judge(statements: Sequence[Statement], stage: Stage, context: Context) -> list[Ruled]:
+    """One ruling for each rule that a statement hits, the worst first; one that allows it where none does.
+
+    Raises `Unreadable` where a directive of the file allows a rule that there is not.
+    """
+    world = _world(stage, context)
+    read = [changes(statement, context.dialect) for statement in statements]
+    found: list[Ruled] = []
+    for i, statement in enumerate(statements):
+        later = [change for changed in read[i + 1 :] for change in changed]
+        hits = _once(_hits(read[i], later, stage, world))
+        for change in read[i]:
+            world.apply(change, fresh=stage is Stage.EXPAND)
+        found += _ruled(statement, read[i], hits, context)
+    return found
+
+
+def _world(stage: Stage, context: Context) -> World:
+    """After expand, what ran before counts as made by the release; in expand, only what is known to be."""
+    world = World(context.dialect, complete=context.schema is not None)
+    if context.schema is not None:
+        world.read(context.schema.statements)
+    world.trusting = stage is not Stage.EXPAND
+    world.read(context.applied, fresh=stage is not Stage.EXPAND)
+    world.trusting = False
+    world.fresh |= context.created
+    return world
+
+
+def _hits(changed: Sequence[Change], later: Sequence[Change], stage: Stage, world: World) -> Iterator[Hit]:
+    seen = world if len(changed) == 1 else world.copy()
+    for change in changed:
+        yield from common.hits(change, seen)
+        match stage:
+            case Stage.EXPAND:
+                yield from expand.hits(change, changed, seen)
+            case Stage.BACKFILL:
+                yield from backfill.hits(change, seen)
+            case Stage.CONTRACT:
+                yield from contract.hits(change, changed, later, seen)
+        if seen is not world:
+            seen.apply(change, fresh=stage is Stage.EXPAND)
+
+
+def _once(hits: Iterable[Hit]) -> list[Hit]:
+    """A rule that is hit twice in the same words is told once."""
+    found: dict[object, Hit] = {}
+    for hit in hits:
+        found.setdefault((hit.rule, tuple(sorted(hit.names.items()))), hit)
+    order = list(Ruling)
+    return sorted(found.values(), key=lambda hit: -order.index(hit.ruling or RULES[hit.rule].ruling))
+
+
+def _ruled(statement: Statement, changed: Sequence[Change], hits: Sequence[Hit], context: Context) -> list[Ruled]:
+    allows = {allow.rule: allow for allow in statement.allows}
+    for rule in allows.keys() - RULES.keys():
+        near = difflib.get_close_matches(rule, RULES, 3, 0.4)
+        hint = f"the nearest are {', '.join(near)}" if near else "all rules: docs/reference/migration-rules.md"
+        raise Unreadable(statement.place(), f"there is no rule `{rule}` that could be allowed", hint)
+    taken = locks.of(changed) if context.dialect is Dialect.POSTGRES else ()
+    plain = Ruled(statement.file, statement.line, statement.sql, Ruling.ALLOW, locks=taken)
+    plain = _sized(plain, {table for hit in hits for table in hit.tables} | locks.tables(changed), context)
+    return [_of_hit(plain, hit, statement, changed, allows, context) for hit in hits] or [plain]
+
+
+def _of_hit(
+    plain: Ruled,
+    hit: Hit,
+    statement: Statement,
+    changed: Sequence[Change],
+    allows: Mapping[str, Allow],
+    context: Context,
+) -> Ruled:
+    rule = RULES[hit.rule]
+    names = _names(hit, context)
+    reason = rule.why.format_map(names)
+    if hit.rule == "not-understood":
+        at = next((change.at for change in changed if isinstance(change, Opaque)), 0)
+        reason = f"{statement.place(at)}: {reason}"
+    ruled = replace(
+        plain,
+        ruling=hit.ruling or rule.ruling,
+        rule=rule.id,
+        reason=reason[0].upper() + reason[1:],
+        instead=hit.instead or rule.instead.format_map(names),
+    )
+    allow = allows.get(rule.id)
+    if allow is None:
+        return ruled
+    return replace(ruled, ruling=Ruling.WARN, override=f"{allow.by}: {allow.why}" if allow.by else allow.why)
+
+
+def _names(hit: Hit, context: Context) -> Mapping[str, str]:
+    running = f"version {context.running}" if context.running else "the running version"
+    known = defaultdict(lambda: "…", {key: value for key, value in hit.names.items() if value})
+    about = [f"{known['table']}.{known['column']}", known["name"], known["table"]]
+    evidence = next((context.uses[name] for name in about if name in context.uses), "")
+    known["running"] = running
+    for key, verb in VERBS.items():
+        known[key] = f"{running} still {key}" if evidence else f"{running} may still {verb}"
+    return known
+
+
+def _sized(ruled: Ruled, tables: Iterable[str], context: Context) -> Ruled:
+    """The biggest table that it works on."""
+    sizes = [context.sizes[table] for table in tables if table in context.sizes]
+    biggest = max(sizes, key=lambda size: size.bytes, default=None)
+    return replace(ruled, rows=biggest.rows, bytes=biggest.bytes) if biggest else ruled

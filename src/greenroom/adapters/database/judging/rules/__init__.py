@@ -1,0 +1,13 @@
+"""All rules by their names. A name is never changed or given to another rule: files and ledgers hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from greenroom.adapters.database.judging.rule import Rule
+from greenroom.adapters.database.judging.rules import columns, constraints, later, objects, sessions, tables
+
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {rule.id: rule for part in (columns, constraints, tables, objects, sessions, later) for rule in part.RULES}
+)
