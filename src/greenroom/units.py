@@ -9,7 +9,7 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -100,9 +100,19 @@ def _schema(pattern: str, *examples: str) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [text, {"const": 0}]})
 
 
+def _written(unit: str, of_one: float = 1.0) -> PlainSerializer:
+    """In a JSON document as it stands in a file, so that settings can be handed on."""
+    return PlainSerializer(lambda value: f"{value * of_one:f}{unit}", return_type=str, when_used="json")
+
+
 Seconds = Annotated[
-    float, BeforeValidator(duration), _schema(r"^(\d+(\.\d+)?\s*(ms|s|m|h|d|w)\s*)+$", "250ms", "30s", "1h30m")
+    float,
+    BeforeValidator(duration),
+    _schema(r"^(\d+(\.\d+)?\s*(ms|s|m|h|d|w)\s*)+$", "250ms", "30s", "1h30m"),
+    _written("s"),
 ]
-Percent = Annotated[float, BeforeValidator(percent), _schema(r"^\d+(\.\d+)?\s*%$", "5%", "0.1%")]
-Share = Annotated[float, BeforeValidator(share), _schema(r"^\d+(\.\d+)?\s*%$", "1%", "0.1%")]
-Size = Annotated[int, BeforeValidator(size), _schema(r"^\d+(\.\d+)?\s*([kKmMgG]i?)?[bB]$", "10MB", "2GiB")]
+Percent = Annotated[float, BeforeValidator(percent), _schema(r"^\d+(\.\d+)?\s*%$", "5%", "0.1%"), _written("%")]
+Share = Annotated[float, BeforeValidator(share), _schema(r"^\d+(\.\d+)?\s*%$", "1%", "0.1%"), _written("%", 100.0)]
+Size = Annotated[
+    int, BeforeValidator(size), _schema(r"^\d+(\.\d+)?\s*([kKmMgG]i?)?[bB]$", "10MB", "2GiB"), _written("B")
+]
