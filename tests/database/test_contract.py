@@ -573,8 +573,8 @@ def test_another_version_is_watched_anew(counted: Shop) -> None:
 
 
 def test_who_may_not_see_the_statements_proves_nothing(counted: Shop) -> None:
-    session = counted.target.open("test")
     live(counted, "SELECT new FROM users")
+    session = counted.target.open("test")
     try:
         session.run("GRANT ALL ON SCHEMA public TO shop_blue")
         session.run("SET ROLE shop_blue")
