@@ -1,0 +1,118 @@
+"""A column gets another name while users write: expand, backfill, a way back, the switch, and the end of the old name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from greenroom.demo.stage import SHOP
+from greenroom.domain.phases import Phase
+from tests.rigs import postgres
+from tests.rigs.postgres import Cluster
+from tests.system.house import House, lost
+
+pytestmark = pytest.mark.xdist_group("postgres")
+
+MEMBERS = Path(__file__).parents[1] / "apps" / "members.py"
+MORE = """
+migrations:
+  url: "${DATABASE_URL}"
+  shadow: "${SHADOW_URL}"
+  soft_drop: 2s
+  evidence_for: 1s
+"""
+TABLE = """
+CREATE EXTENSION IF NOT EXISTS pg_stat_statements;
+CREATE TABLE members (id bigint PRIMARY KEY, old_preference text NOT NULL DEFAULT 'none', writes bigint NOT NULL DEFAULT 0);
+INSERT INTO members (id) SELECT generate_series(0, 499);
+CREATE INDEX members_by_preference ON members (old_preference);
+"""
+
+
+class Club(House):
+    """The shop with members. `knows`: the name that the next version has for the column."""
+
+    def __init__(self, folder: Path, cluster: Cluster, name: str) -> None:
+        self.cluster, self.name = cluster, name
+        super().__init__(folder, more=MORE)
+        (self.shop / "migrations").mkdir()
+        shutil.copyfile(SHOP / "shop.py", self.shop / "plain.py")
+        shutil.copyfile(MEMBERS, self.shop / "shop.py")
+
+    def write(self, **times: str) -> None:
+        super().write(**times)
+        text = self.file.read_text().replace("python3 -u shop.py", f"{sys.executable} -u shop.py")
+        more = 'DATABASE_URL: "${DATABASE_URL}", PGAPPNAME: "shop {colour} {version}", KIT:'
+        self.file.write_text(text.replace("KIT:", more))
+
+    def knows(self, column: str) -> None:
+        (self.shop / "column").write_text(column)
+
+    def columns(self) -> set[str]:
+        query = "SELECT column_name FROM information_schema.columns WHERE table_name = 'members'"
+        with self.cluster.connect(self.name) as db:
+            return {name for (name,) in db.execute(query).fetchall()}
+
+    def ask(self, query: str) -> int:
+        with self.cluster.connect(self.name) as db:
+            [(found,)] = db.execute(query).fetchall()
+            return int(found)
+
+
+@pytest.fixture
+def club(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Club]:
+    with postgres.shared() as cluster:
+        name = cluster.database()
+        with cluster.connect(name) as db:
+            db.execute(TABLE)
+        monkeypatch.setenv("DATABASE_URL", cluster.url(name))
+        monkeypatch.setenv("SHADOW_URL", cluster.url("postgres"))
+        made = Club(tmp_path, cluster, name)
+        try:
+            yield made
+        finally:
+            made.end()
+
+
+def test_a_rename_under_load_with_a_way_back_and_the_end_of_the_old_name(club: Club) -> None:
+    club.knows("old_preference")
+    club.deployed()
+    club.begin()
+    club.run("db", "rename", "members.old_preference", "preference").expect(0)
+    [folder] = (club.shop / "migrations").iterdir()
+    assert {file.name.partition(".")[0] for file in folder.iterdir()} == {"expand", "backfill", "contract"}
+    club.run("db", "plan").expect(0, 8)
+    club.knows("preference")
+
+    club.write(bake="5m")
+    back = club.version()
+    command = club.start("deploy", back)
+    club.until_phase(back, Phase.BAKE)
+    club.serves(back)
+    club.run("rollback").expect(0)
+    command.wait().expect(3)
+    assert club.ask("SELECT count(*) FROM members WHERE preference IS DISTINCT FROM old_preference") == 0
+    assert club.columns() >= {"old_preference", "preference"}
+
+    club.write(bake="1s")
+    version = club.deployed()
+    assert club.serves(version)
+    refused = club.run("db", "contract").expect(4)
+    assert "is warm on" in refused.err
+    status = json.loads(club.run("status", "--json").out)
+    assert status["schema"]["rollback_safe_until"] == status["warm"]["until"]
+    done = club.run("db", "contract", "--close-window", "--why", "nobody goes back").expect(0, 7)
+    club.wait(lambda: club.columns() == {"id", "preference", "writes"}, f"the old name is gone\n{done}")
+    club.wait(lambda: (asked := club.service().contract) is not None and not asked.open, "the contract is over")
+    club.run("rollback").expect(4)
+    club.run("db", "status").expect(0)
+
+    assert club.traffic is not None
+    club.traffic.stop()
+    assert not club.faults(), lost(club.faults())
+    assert club.ask("SELECT sum(writes) FROM members") == len([r for r in club.asked() if r.good])
