@@ -258,8 +258,8 @@ class Migrator(Protocol):
     def hold(self, order: Order, going_back: bool) -> Finding:
         """Announce the way back (or take that word back), under the lock that a contract takes. FAIL: the old is gone."""
 
-    def restore(self, order: Order) -> Finding:
-        """Put back what a contract has moved out of reach, and not yet removed."""
+    def restore(self, order: Order, name: str) -> Finding:
+        """Put back what the contract of this migration has moved out of reach, and not yet removed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,12 @@ folder_option = click.option("--folder", type=click.Path(path_type=Path), help="
 name_option = click.option(
     "--name", default="", help="The migration's name; default: the next number and what it does."
 )
-url_option = click.option("--url", default="", help="The database; default: the one of the file.")
+url_option = click.option(
+    "--url",
+    default="",
+    envvar="GREENROOM_DATABASE",
+    help="The database; default: GREENROOM_DATABASE, else the one of the file.",
+)
 accept_option = click.option(
     "--accept", multiple=True, metavar="WHAT", help="Go on although this stands in the way, as the refusal names it."
 )
@@ -42,7 +47,13 @@ def plan(context: Context) -> int:
     click.option("--dialect", type=_DIALECTS, default="postgres", show_default=True, help="Whose SQL it is."),
     click.option("--schema", type=_existing, help="The schema before it, as SQL."),
     click.option("--applied", type=_existing, multiple=True, help="Files that ran before it, in order."),
-    click.option("--shadow", default="", metavar="URL", help="A server where a shadow database may be made."),
+    click.option(
+        "--shadow",
+        default="",
+        envvar="GREENROOM_SHADOW",
+        metavar="URL",
+        help="A server where a shadow database may be made; better in the variable GREENROOM_SHADOW.",
+    ),
     group=db,
 )
 def check(
@@ -201,9 +212,12 @@ def contract(context: Context, close_window: bool, allow: tuple[str, ...], why: 
     return contract(context, why, allow, close_window=close_window)
 
 
-@verb(why_option, group=db)
-def restore(context: Context, why: str) -> int:
-    """Put back what a contract has moved out of reach, and not yet removed; the contract is over."""
+@verb(click.argument("name", metavar="[MIGRATION]", default=""), why_option, group=db)
+def restore(context: Context, name: str, why: str) -> int:
+    """Put back what a contract has moved out of reach, and not yet removed; the contract is over.
+
+    MIGRATION need only be named where several are out of reach.
+    """
     from greenroom.cli.database_steer import restore
 
-    return restore(context, why)
+    return restore(context, name, why)

@@ -181,16 +181,32 @@ def _end(context: Context, installed: Installation, asked: Contract) -> int:
     return context.result(_CODES[verdict], text, hint=hint)
 
 
-def restore(context: Context, why: str) -> int:
+def restore(context: Context, name: str, why: str) -> int:
     """The engine is told first, so that it does not hide again what is put back here."""
     installed = context.reach()
     migrator = _migrator(installed)
+    name = name or _hidden(migrator, installed.name)
     context.ask(installed, "restore", why)
     service = installed.control.state()
     order: Order = standing.order_of(installed.name, service, installed.by(), installed.control.now())
     try:
-        found = migrator.restore(order)
+        found = migrator.restore(order, name)
     except PortError as error:
         raise Unobservable(error.message, hint=error.hint) from error
     hint = "" if found.verdict is Verdict.PASS else "`greenroom db status` tells what is out of reach"
     return context.result(_CODES[found.verdict], found.reason or "it is all in its place again", hint=hint)
+
+
+def _hidden(migrator: Migrator, service: str) -> str:
+    """The one migration that has something out of reach."""
+    seen = migrator.observe(service)
+    if seen.unseen:
+        raise Unobservable(f"the database cannot be seen: {seen.unseen}")
+    names = [part.migration for part in seen.parts if part.stand is Stand.SOFT]
+    if len(names) == 1:
+        return names[0]
+    if names:
+        raise UsageError(
+            f"several are out of reach: {', '.join(names)}", hint="`greenroom db restore MIGRATION` names one"
+        )
+    raise Refused("nothing is out of reach", hint="what was removed is gone; `greenroom db status` tells how far it is")

@@ -77,5 +77,5 @@ class FakeMigrator:
         self.going_back = order.release if going_back else ""
         return Finding(Verdict.PASS)
 
-    def restore(self, order: Order) -> Finding:
+    def restore(self, order: Order, name: str) -> Finding:
         return Finding(Verdict.PASS)

@@ -90,10 +90,10 @@ class SqlMigrator:
 
         return hold(self._target(), order, going_back)
 
-    def restore(self, order: Order) -> Finding:
+    def restore(self, order: Order, name: str) -> Finding:
         from greenroom.adapters.database.contracting import restore
 
-        return restore(self._target(), order)
+        return restore(self._target(), order, name)
 
     def _target(self) -> Target:
         return of(self.settings.url)
