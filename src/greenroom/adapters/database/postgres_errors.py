@@ -101,6 +101,8 @@ def _way_out(code: str, text: str) -> str:
         return "Raise migrations.statement_timeout, or make the statement smaller."
     if code == "57014":
         return "Somebody cancelled it; the next try goes on from there."
+    if code == "25001":
+        return "No transaction can hold it, so whether it was done could not be told after a crash: run it by hand."
     if code == "42601" and "multiple commands" in text:
         return "The server sees several statements where Greenroom saw one; write them apart."
     return ""

@@ -20,7 +20,8 @@ from greenroom.errors import Temporary
 
 LONG = 10.0
 """Seconds after which a transaction is named before anything waits for it."""
-_RECONNECTS, _RECONNECT_WAIT = 8, 8.0
+_RECONNECTS, _RECONNECT_WAIT = 20, 8.0
+"""Two minutes, in all: a server that recovers from a crash takes its time."""
 
 _Made = TypeVar("_Made")
 
@@ -41,6 +42,7 @@ def expand(
     *,
     pace: Pace | None = None,
     overrides: Mapping[tuple[str, Stage], Mapping[str, str]] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome:
     """Every expand that is not done yet, in the order of names; the texts of the other stages are kept for later.
 
@@ -63,7 +65,7 @@ def expand(
                     done = _add(done, migration.name, _one(at_work, order, migration.name, overrides or {}))
         return done
 
-    return persevere(work, tell)
+    return persevere(work, tell, sleep=sleep)
 
 
 def _one(
