@@ -10,7 +10,7 @@ from greenroom.adapters.database.judging.rule import Hit
 from greenroom.adapters.database.judging.world import World
 from greenroom.adapters.database.reading import change as c
 from greenroom.adapters.database.reading.change import Change
-from greenroom.adapters.database.reading.expressions import unknown, volatile
+from greenroom.adapters.database.reading.expressions import unknown, volatile, words
 from greenroom.domain.schema import Ruling
 
 
@@ -43,10 +43,20 @@ def change_type(change: c.AlterType, world: World) -> Iterator[Hit]:
     names = {"table": change.table, "column": change.column, "type": change.type}
     known = world.column(change.table, change.column)
     safe = known is not None and not change.using and not change.collation and types.widens(known.type, change.type)
-    if not safe:
+    if not safe or _depended(change.table, change.column, world):
         yield Hit("change-type", names, tables=(change.table,))
     elif not world.is_fresh(change.table, change.column):
         yield Hit("widen-type", names, tables=(change.table,))
+
+
+def _depended(table: str, column: str, world: World) -> bool:
+    """A view is in the way, or a CHECK, which would be proved anew."""
+    known = world.tables.get(table)
+    for constraint in known.constraints.values() if known else ():
+        if constraint.kind == "check" and column in words(constraint.condition, world.dialect):
+            return True
+    bodies = [body for name, body in world.others.items() if name.partition(" ")[0] in ("view", "materialized")]
+    return any({table.rpartition(".")[2], column} <= set(words(body, world.dialect)) for body in bodies)
 
 
 def _set_default(change: c.SetDefault, world: World) -> Iterator[Hit]:
@@ -84,6 +94,8 @@ def _add(change: c.AddColumn, world: World) -> Iterator[Hit]:
         found.append("unique-locks")
     if column.check:
         found.append("check-locks")
+    if kind == "json":
+        found.append("json-column")
     if column.references and not missing:
         found.append("foreign-key-locks")
     yield from (Hit(rule, names | {"name": column.name}, tables=(table,)) for rule in found)

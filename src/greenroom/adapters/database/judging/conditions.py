@@ -134,6 +134,9 @@ def _plain(condition: str, dialect: Dialect) -> list[str]:
 
 def unique_is_safe(world: World, table: str, parts: tuple[str, ...], *, nulls_equal: bool) -> bool:
     """No row of the running version can collide with another."""
+    known = [set(i.parts) for i in world.indexes.values() if i.unique and i.table == table and not i.partial]
+    if not nulls_equal and any(parts and narrower <= set(parts) for narrower in known if narrower):
+        return True
     sources = tuple(mirrored(world, table, part) or part for part in parts)
     if sources != parts and any(i.unique and i.table == table and i.parts == sources for i in world.indexes.values()):
         return not nulls_equal

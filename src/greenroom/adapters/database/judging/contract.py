@@ -76,20 +76,14 @@ def _drop(change: Change, together: Sequence[Change], later: Sequence[Change], w
             names = {"table": table, "column": column, "name": f"{table}.{column}"}
             if world.is_fresh(table, column):
                 yield Hit("contract-drops-new", names, tables=(table,))
-            elif world.lacks_column(table, column) or world.lacks_table(table):
-                yield Hit("unknown-object", names, ruling=Ruling.WARN if change.if_exists else None, tables=(table,))
             if trigger := _writing_trigger(change, together, later, world):
                 yield Hit("column-before-trigger", names | {"name": trigger}, tables=(table,))
         case c.DropTable(table=table):
             if world.is_fresh(table):
                 yield Hit("contract-drops-new", {"name": table, "table": table}, tables=(table,))
-            elif world.lacks_table(table):
-                yield Hit("unknown-object", {"name": table}, ruling=Ruling.WARN if change.if_exists else None)
         case c.DropIndex(name=name, concurrently=concurrently):
             if not concurrently:
                 yield Hit("drop-index-locks", {"name": name})
-            if world.complete and name not in world.indexes:
-                yield Hit("unknown-object", {"name": name}, ruling=Ruling.WARN if change.if_exists else None)
         case c.DropConstraint(table=table, name=name):
             known = world.tables.get(table)
             if known and known.whole and world.complete and name not in known.constraints:

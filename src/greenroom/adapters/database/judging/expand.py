@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from greenroom.adapters.database.judging import columns, indexes, objects
 from greenroom.adapters.database.judging.constraints import add_constraint, drop_constraint
 from greenroom.adapters.database.judging.rule import Hit
+from greenroom.adapters.database.judging.types import SERIAL
 from greenroom.adapters.database.judging.world import World
 from greenroom.adapters.database.reading import change as c
 from greenroom.adapters.database.reading.change import Change
@@ -22,6 +23,8 @@ def hits(change: Change, together: Sequence[Change], world: World) -> Iterator[H
             yield Hit("drop-table", {"table": table}, tables=(table,))
         case c.RenameTable(table=table, to=to, kind=kind) if not _fresh(world, kind, table):
             yield Hit("rename-table", {"table": table, "to": to, "what": kind}, tables=(table,))
+        case c.Insert(table=table) if not world.is_fresh(table) and seeds(change, world):
+            yield Hit("seed-rows", {"table": table}, tables=(table,))
         case c.Insert(table=table) | c.Update(table=table) | c.Delete(table=table) if not world.is_fresh(table):
             what = type(change).__name__.upper()
             yield Hit("rows-in-expand", {"table": table, "what": what}, tables=(table,))
@@ -49,17 +52,54 @@ def _on_table(change: Change, together: Sequence[Change], world: World) -> Itera
         case c.Validate(table=table, name=name):
             if any(isinstance(other, c.AddConstraint) for other in together):
                 yield Hit("validate-at-once", {"table": table, "name": name}, tables=(table,))
-        case c.AlterTable(table=table, what=what):
-            yield from table_action(table, what)
+        case c.AlterTable():
+            yield from _table_action(change, world)
         case _:
             yield from columns.hits(change, world)
+
+
+def seeds(change: c.Insert, world: World) -> bool:
+    """A few rows that are written out, none over what is there, and no number in place of one that would be drawn."""
+    known = world.tables.get(change.table)
+    if change.query or change.conflict not in ("", "nothing") or not change.columns or known is None or not known.whole:
+        return False
+    given = [known.columns[name] for name in change.columns if name in known.columns]
+    drawn = [column for column in given if column.generated or column.auto_increment or _draws(column)]
+    return len(given) == len(change.columns) and not drawn
+
+
+def _draws(column: c.Column) -> bool:
+    return column.type in SERIAL or "nextval" in (column.default or "").lower()
 
 
 def _fresh(world: World, kind: str, name: str) -> bool:
     return world.is_fresh(name) or f"{kind} {name}" in world.fresh
 
 
-def table_action(table: str, what: str) -> Iterator[Hit]:
+def _table_action(change: c.AlterTable, world: World) -> Iterator[Hit]:
+    """Some are harmless for what is known of the table."""
+    detail = change.detail.upper().split()
+    if (
+        change.what == "ALTER CONSTRAINT"
+        and "DEFERRABLE" in detail
+        and "NOT" not in detail
+        and "DEFERRED" not in detail
+    ):
+        return
+    if change.what == "ALTER COLUMN ADD GENERATED" and "BY" in detail:
+        known = world.column(change.table, change.detail.split()[0])
+        if known is not None and not known.nullable and known.default is None:
+            return
+    if change.what == "ATTACH PARTITION" and world.is_fresh(change.detail.split()[2].removeprefix("public.")):
+        parent = world.tables.get(change.table)
+        mild = parent is not None and parent.whole and not parent.has_default
+        names = {"table": change.table, "what": change.what}
+        yield Hit("partition", names, ruling=Ruling.WARN if mild else None, tables=(change.table,))
+        return
+    yield from table_action(change.table, change.what, mild=detail[-2:] == ["IDENTITY", "FULL"])
+
+
+def table_action(table: str, what: str, *, mild: bool = False) -> Iterator[Hit]:
     if what == "RENAME CONSTRAINT":
         yield Hit("rename-constraint", {"table": table}, tables=(table,))
     elif what in ("SET LOGGED", "SET UNLOGGED", "SET TABLESPACE", "SET ACCESS"):
@@ -73,7 +113,7 @@ def table_action(table: str, what: str) -> Iterator[Hit]:
     elif what.startswith("ALTER COLUMN"):
         yield Hit("column-action", {"table": table, "what": what}, tables=(table,))
     elif what != "OWNER TO":
-        yield Hit("table-action", {"table": table, "what": what}, tables=(table,))
+        yield Hit("table-action", {"table": table, "what": what}, ruling=Ruling.WARN if mild else None, tables=(table,))
 
 
 def create_table(change: c.CreateTable, world: World) -> Iterator[Hit]:

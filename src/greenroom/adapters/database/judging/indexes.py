@@ -12,8 +12,11 @@ from greenroom.adapters.database.reading.change import Change
 from greenroom.adapters.database.reading.expressions import STEADY, functions, listed, tokens_of
 from greenroom.adapters.database.reading.tokens import Kind
 
-CAN_FAIL = listed("cast to_number to_date to_timestamp timezone regexp_replace decode convert_from power sqrt ln log")
+CAN_FAIL = listed(
+    "cast to_number to_date to_timestamp timezone regexp_replace decode convert_from power sqrt ln log now"
+)
 """Functions that refuse some values: in an index, the row is refused with them."""
+MOMENTS = listed("current_date current_time current_timestamp localtime localtimestamp current_user")
 LITERALS = (Kind.STRING, Kind.NUMBER)
 
 
@@ -43,7 +46,11 @@ def names(change: c.CreateIndex) -> dict[str, str]:
 
 
 def locking(change: c.CreateIndex, world: World) -> Iterator[Hit]:
-    if not change.concurrently and not world.is_fresh(change.table):
+    known = world.tables.get(change.table)
+    partitioned = known is not None and known.partitioned
+    if partitioned and change.concurrently:
+        yield Hit("index-on-partitions", names(change), tables=(change.table,))
+    elif not change.concurrently and not world.is_fresh(change.table) and not (partitioned and change.only):
         yield Hit("index-locks", names(change), tables=(change.table,))
 
 
@@ -54,8 +61,8 @@ def _no_collision(change: c.CreateIndex, world: World) -> bool:
 def can_fail(part: str, world: World) -> bool:
     """An expression that refuses some values of a column that the running version writes."""
     tokens = tokens_of(part, world.dialect)
-    called = set(functions(part, world.dialect))
-    if called - STEADY or called & CAN_FAIL or any(token.text == "/" for token in tokens):
+    called = set(functions(part, world.dialect)) | {token.text.lower() for token in tokens} & MOMENTS
+    if called - STEADY or called & (CAN_FAIL | MOMENTS) or any(token.text == "/" for token in tokens):
         return True
     casts = [i for i, token in enumerate(tokens) if token.text == "::" and tokens[i - 1].kind not in LITERALS]
     return any(tokens[i + 1].text.lower() not in ("text", "varchar") for i in casts if i + 1 < len(tokens))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from greenroom.adapters.database.judging import backfill, common, contract, expand, locks
+from greenroom.adapters.database.judging import backfill, common, contract, expand, locks, presence
 from greenroom.adapters.database.judging.context import Context
 from greenroom.adapters.database.judging.rule import Hit
 from greenroom.adapters.database.judging.rules import RULES
@@ -16,6 +17,7 @@ from greenroom.adapters.database.reading import Allow, Statement, Unreadable, ch
 from greenroom.adapters.database.reading.change import Change, Opaque
 from greenroom.domain.schema import Dialect, Ruled, Ruling, Stage
 
+MAYBE = re.compile(r"ALTER\s+TABLE\s+IF\s+EXISTS\b", re.IGNORECASE)
 VERBS = {"uses": "use", "reads": "read", "writes": "write", "calls": "call"}
 
 
@@ -29,9 +31,9 @@ def judge(statements: Sequence[Statement], stage: Stage, context: Context) -> li
     found: list[Ruled] = []
     for i, statement in enumerate(statements):
         later = [change for changed in read[i + 1 :] for change in changed]
-        hits = _once(_hits(read[i], later, stage, world))
+        hits = _once(_hits(read[i], later, stage, world, MAYBE.match(statement.sql) is not None))
         for change in read[i]:
-            world.apply(change, fresh=stage is Stage.EXPAND)
+            world.apply(presence.resolved(change, world), fresh=stage is Stage.EXPAND)
         found += _ruled(statement, read[i], hits, context)
     return found
 
@@ -48,10 +50,14 @@ def _world(stage: Stage, context: Context) -> World:
     return world
 
 
-def _hits(changed: Sequence[Change], later: Sequence[Change], stage: Stage, world: World) -> Iterator[Hit]:
+def _hits(changed: Sequence[Change], later: Sequence[Change], stage: Stage, world: World, maybe: bool) -> Iterator[Hit]:
     seen = world if len(changed) == 1 else world.copy()
-    for change in changed:
+    for written in changed:
+        change = presence.resolved(written, seen)
         yield from common.hits(change, seen)
+        yield from presence.hits(change, seen, maybe=maybe)
+        if presence.nothing(change, seen, maybe=maybe):
+            continue
         match stage:
             case Stage.EXPAND:
                 yield from expand.hits(change, changed, seen)

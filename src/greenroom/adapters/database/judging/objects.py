@@ -9,6 +9,7 @@ from greenroom.adapters.database.judging.triggers import harmless
 from greenroom.adapters.database.judging.world import World
 from greenroom.adapters.database.reading import change as c
 from greenroom.adapters.database.reading.change import Change
+from greenroom.adapters.database.reading.expressions import tokens_of
 from greenroom.domain.schema import Ruling
 
 ROUTINES = ("function", "procedure", "aggregate", "routine")
@@ -31,7 +32,7 @@ def hits(change: Change, world: World) -> Iterator[Hit]:
                 yield Hit("replace-function", {"name": change.name})
         case c.Create(kind="view" | "materialized view" as kind) if change.replace:
             there = not world.complete or f"{kind} {change.name}" in world.others
-            if there and f"{kind} {change.name}" not in world.fresh:
+            if there and f"{kind} {change.name}" not in world.fresh and not _extends(change, world):
                 yield Hit("replace-view", {"name": change.name}, tables=(change.name,))
         case c.Create(kind="trigger" | "policy" | "rule", table=table) if world.is_fresh(table):
             return
@@ -39,6 +40,9 @@ def hits(change: Change, world: World) -> Iterator[Hit]:
             if change.replace or not harmless(change, world):
                 yield Hit("create-trigger", {"name": name, "table": table}, tables=(table,))
         case c.Create(kind="policy", table=table):
+            known = world.tables.get(table)
+            if known is not None and world.complete and not known.secured:
+                return  # without effect until somebody turns it on
             yield Hit("row-security", {"table": table, "what": "CREATE POLICY"}, tables=(table,))
         case c.Create(kind="rule", table=table, name=name):
             yield Hit("create-rule", {"name": name, "table": table}, tables=(table,))
@@ -48,6 +52,23 @@ def hits(change: Change, world: World) -> Iterator[Hit]:
                 yield Hit(DROPS.get(kind, "drop-object"), names, tables=(table or name,))
         case c.Alter():
             yield from alter(change, world)
+
+
+def _extends(change: c.Create, world: World) -> bool:
+    """The same rows and columns as before, and more columns behind them."""
+    before, after = (
+        _selected(body, world) for body in (world.others.get(f"{change.kind} {change.name}", ""), change.body)
+    )
+    return bool(before[0]) and before[1] == after[1] and before[0] == after[0][: len(before[0])]
+
+
+def _selected(body: str, world: World) -> tuple[list[str], list[str]]:
+    """The columns of a plain `AS SELECT … FROM …`, and what follows; none where it is anything else."""
+    texts = [token.text.lower() for token in tokens_of(body, world.dialect)]
+    if texts[:2] != ["as", "select"] or "from" not in texts or {"(", "*", "distinct", "group", "union"} & set(texts):
+        return [], []
+    at = texts.index("from")
+    return " ".join(texts[2:at]).split(" , "), texts[at:]
 
 
 def _fresh(change: c.Create | c.Drop | c.Alter, world: World) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from greenroom.domain.schema import Dialect, Ruling, Stage
 
 SHOP = """
-CREATE TABLE users (id bigint PRIMARY KEY, email varchar(100) NOT NULL, old_preference text, age integer);
+CREATE TABLE users (id bigint PRIMARY KEY, email varchar(100) NOT NULL, old_preference text, age integer, nick varchar(40));
 CREATE TABLE orders (id bigint PRIMARY KEY, user_id bigint NOT NULL, status text NOT NULL DEFAULT 'new', note text);
 CREATE INDEX orders_status_idx ON orders (status);
 CREATE UNIQUE INDEX users_email_idx ON users (email);
@@ -16,6 +16,8 @@ CREATE VIEW mails AS SELECT id, email FROM users;
 CREATE FUNCTION greet(text) RETURNS text LANGUAGE sql AS 'SELECT $1';
 CREATE TYPE mood AS ENUM ('happy', 'sad');
 CREATE SEQUENCE tickets;
+CREATE FUNCTION note_it() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.note := trim(NEW.note); RETURN NEW; END';
+CREATE TRIGGER note BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION note_it();
 """
 """What was there, in all examples."""
 
@@ -26,8 +28,9 @@ class Example:
 
     sql: str
     stage: Stage = Stage.EXPAND
-    before: str = ""
     schema: str = SHOP
+    before: str = ""
+    dialect: Dialect = Dialect.POSTGRES
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,10 @@ class Rule:
     refused: Example
     allowed: Example
     ruling: Ruling = Ruling.REFUSE
-    dialect: Dialect = Dialect.POSTGRES
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.refused.dialect
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,14 @@ import re
 
 from greenroom.adapters.database.reading.expressions import listed
 
-BUILT_IN = listed("""bigint int8 bit varbit boolean bool box bytea character char bpchar varchar text cidr circle date double float float4
-    float8 inet integer int int4 interval json jsonb line lseg macaddr macaddr8 money numeric decimal path pg_lsn point
+BUILT_IN = listed(
+    """bigint int8 bit varbit boolean bool box bytea character char bpchar varchar text cidr circle date double
+    float float4 float8 inet integer int int4
+    interval json jsonb line lseg macaddr macaddr8 money numeric decimal path pg_lsn point
     polygon real smallint int2 time timetz timestamp timestamptz tsquery tsvector uuid xml oid name national int4range
     int8range numrange tsrange tstzrange daterange int4multirange int8multirange nummultirange tsmultirange tstzmultirange
-    datemultirange jsonpath regclass citext hstore ltree lquery geometry geography vector halfvec cube isbn""")
+    datemultirange jsonpath regclass citext hstore ltree lquery geometry geography vector halfvec cube isbn"""
+)
 """With the base types of well-known extensions."""
 SERIAL = frozenset({"serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"})
 SAME = {"character varying": "varchar", "decimal": "numeric", "character": "char", "int4": "integer", "int": "integer"}

@@ -24,6 +24,10 @@ class Table:
     triggers: dict[str, str] = field(default_factory=dict)
     whole: bool = False
     partitioned: bool = False
+    secured: bool = False
+    """Row level security is on."""
+    has_default: bool = False
+    """A partition for all other rows."""
 
 
 @dataclass(slots=True)
@@ -31,6 +35,7 @@ class Index:
     table: str
     unique: bool
     parts: tuple[str, ...] = ()
+    partial: bool = False
 
 
 @dataclass(slots=True)
@@ -48,6 +53,8 @@ class World:
     others: dict[str, str] = field(default_factory=dict)
     """`view v`, `type e`, `domain d`, `sequence s` …: the definition."""
     fresh: set[str] = field(default_factory=set)
+    unnamed: bool = False
+    """There are indexes whose names the server has chosen."""
 
     def is_fresh(self, table: str, column: str = "") -> bool:
         """Made by this release: the table, or this column of it."""
@@ -59,7 +66,9 @@ class World:
 
     def lacks_table(self, table: str) -> bool:
         """Certainly not there."""
-        return (self.complete or self.trusting) and table not in self.tables and f"view {table}" not in self.others
+        return (self.complete or self.trusting) and not (
+            table in self.tables or f"view {table}" in self.others or f"materialized view {table}" in self.others
+        )
 
     def lacks_column(self, table: str, column: str) -> bool:
         known = self.tables.get(table)
@@ -72,6 +81,8 @@ class World:
         for statement in statements:
             for change in changes(statement, self.dialect):
                 self.apply(change, fresh=fresh)
+                if isinstance(change, c.Opaque | c.Server) and "TABLE" in statement.sql.upper():
+                    self.complete = False
         return self
 
     def apply(self, change: Change, *, fresh: bool) -> None:
@@ -109,7 +120,9 @@ class World:
             return
         whole = not change.source
         table = Table({column.name: column for column in change.columns}, whole=whole)
-        table.partitioned = "partition" in change.options.lower()
+        table.partitioned = change.options.lower().startswith("partition by")
+        if change.source == "partition of" and "DEFAULT" in change.options.upper():
+            self.tables.setdefault(change.sources[0], Table()).has_default = True
         self.tables[name] = table
         for column in change.columns:
             self._traits(name, column)
@@ -161,16 +174,23 @@ class World:
                 self.indexes.pop(name, None)
             case c.Validate(name=name) if name in table.constraints:
                 table.constraints[name] = replace(table.constraints[name], not_valid=False)
-            case c.CreateIndex(name=name, table=on, unique=unique, parts=parts) if name:
-                if not change.if_not_exists or (self.complete and name not in self.indexes):
-                    self.indexes[name] = Index(on, unique, parts)
-                    self.fresh |= {f"index {name}"} if fresh else set()
+            case c.CreateIndex():
+                self._create_index(change, fresh)
+            case c.AlterTable(what="ENABLE ROW" | "FORCE ROW"):
+                table.secured = True
             case c.RenameTable(table=name, to=to):
                 self.tables[to] = self.tables.pop(name)
                 moved = {each for each in self.fresh if each == name or each.startswith(f"{name}.")}
                 self.fresh = (self.fresh - moved) | {to + each[len(name) :] for each in moved}
             case _:
                 self._alter_column(change, table)
+
+    def _create_index(self, change: c.CreateIndex, fresh: bool) -> None:
+        name = change.name or "_".join((change.table, *change.parts, "idx"))
+        self.unnamed = self.unnamed or not change.name
+        if not change.if_not_exists or ((self.complete or self.trusting) and name not in self.indexes):
+            self.indexes[name] = Index(change.table, change.unique, change.parts, bool(change.where))
+            self.fresh |= {f"index {name}"} if fresh else set()
 
     def _alter_column(self, change: Change, table: Table) -> None:
         match change:

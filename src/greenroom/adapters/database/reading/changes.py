@@ -6,6 +6,7 @@ No parser of others is asked: one that is generous, or drops what it does not kn
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from greenroom.adapters.database.reading import change
 from greenroom.adapters.database.reading.change import Change
@@ -71,8 +72,13 @@ MILD = {"ANALYZE", "ANALYSE"}
 
 def changes(statement: Statement, dialect: Dialect) -> tuple[Change, ...]:
     """In the order in which they are written. Never empty; never raises."""
+    return _changes(statement.sql, dialect)
+
+
+@lru_cache(4096)
+def _changes(sql: str, dialect: Dialect) -> tuple[Change, ...]:
     try:
-        return tuple(_read(Cursor(statement.sql, dialect)))
+        return tuple(_read(Cursor(sql, dialect)))
     except NotUnderstood as error:
         return (change.Opaque(str(error), error.at),)
     except Unreadable as error:

@@ -41,6 +41,8 @@ def create(cursor: Cursor) -> list[Change]:
         return made if not replace else [change.Opaque("CREATE OR REPLACE TABLE drops the table that is there")]
     if cursor.word() in ("UNIQUE", "INDEX", *KINDS):
         return _create_index(cursor, replace=replace)
+    if cursor.take("EXTENSION", "IF", "NOT", "EXISTS", "PLPGSQL"):
+        return [change.Setting("", "a language that is always there")]
     if cursor.word() in SERVER_WIDE:
         return [change.Server(f"CREATE {cursor.text()}")]
     if temporary and not cursor.sees("VIEW"):
@@ -84,7 +86,7 @@ def _create_index(cursor: Cursor, *, replace: bool) -> list[Change]:
     name = "" if cursor.sees("ON") else cursor.name()
     method = cursor.part() if cursor.mysql and cursor.take("USING") else ""
     cursor.need("ON")
-    cursor.take("ONLY")
+    only = cursor.take("ONLY")
     table = cursor.name()
     method = cursor.part().lower() if cursor.take("USING") else method
     parts = tuple(plain(part, cursor) for part in cursor.groups())
@@ -98,7 +100,9 @@ def _create_index(cursor: Cursor, *, replace: bool) -> list[Change]:
         cursor.part()
     where = cursor.rest() if not cursor.mysql and cursor.take("WHERE") else ""
     found: list[Change] = [
-        change.CreateIndex(table, name, parts, unique, concurrently, if_not_exists, same, where, method, kind.lower())
+        change.CreateIndex(
+            table, name, parts, unique, concurrently, if_not_exists, same, where, method, kind.lower(), only
+        )
     ]
     while cursor.mysql and not cursor.ended:
         index_options(cursor)

@@ -9,7 +9,7 @@ from greenroom.adapters.database.reading.cursor import Cursor
 from greenroom.adapters.database.reading.mysql_tables import mysql_action, mysql_index
 from greenroom.adapters.database.reading.rows import only_reads
 
-HARMLESS = ("STATISTICS", "COMPRESSION")
+HARMLESS = ("STATISTICS", "COMPRESSION", "STORAGE")
 
 
 def create_table(cursor: Cursor, *, temporary: bool) -> list[Change]:

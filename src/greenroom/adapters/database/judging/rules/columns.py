@@ -40,7 +40,7 @@ RULES = (
         " not change"
         " result type`, and it may read values that are longer than it expects.",
         "deploy at a quiet hour, or let {running} prepare nothing on the server",
-        Example("ALTER TABLE users ALTER COLUMN email TYPE varchar(200)"),
+        Example("ALTER TABLE users ALTER COLUMN nick TYPE varchar(200)"),
         Example("ALTER TABLE users ALTER COLUMN email SET STATISTICS 500"),
         Ruling.WARN,
     ),
@@ -93,6 +93,16 @@ RULES = (
         "use the type below the domain; or show the type's making by `--schema`",
         Example("ALTER TABLE users ADD COLUMN zip zip_code"),
         Example("ALTER TABLE users ADD COLUMN mood mood"),
+    ),
+    Rule(
+        "json-column",
+        "A new column of type json",
+        "Two values of json cannot be compared: a SELECT DISTINCT, GROUP BY or UNION of {running} over all columns of"
+        " `{table}` fails from now on.",
+        "ALTER TABLE {table} ADD COLUMN {column} jsonb;",
+        Example("ALTER TABLE users ADD COLUMN extra json"),
+        Example("ALTER TABLE users ADD COLUMN extra jsonb"),
+        Ruling.WARN,
     ),
     Rule(
         "drop-default",

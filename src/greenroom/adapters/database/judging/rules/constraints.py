@@ -170,6 +170,20 @@ RULES = (
         Example("CREATE INDEX CONCURRENTLY orders_user_idx ON orders (user_id)"),
     ),
     Rule(
+        "index-on-partitions",
+        "An index on a partitioned table, built beside the work of others",
+        "PostgreSQL cannot do it for the whole of `{table}` at once.",
+        "CREATE INDEX {name} ON ONLY {table} ({columns}); then for each partition CREATE INDEX CONCURRENTLY, and ALTER INDEX"
+        " {name} ATTACH PARTITION …;",
+        Example(
+            "CREATE INDEX CONCURRENTLY days_idx ON days (at)",
+            schema="CREATE TABLE days (at date) PARTITION BY RANGE (at)",
+        ),
+        Example(
+            "CREATE INDEX days_idx ON ONLY days (at)", schema="CREATE TABLE days (at date) PARTITION BY RANGE (at)"
+        ),
+    ),
+    Rule(
         "index-can-fail",
         "An index on an expression that refuses some values",
         "`{what}` fails for some values: rows of {running} that hold one can no longer be written, though only"
@@ -193,6 +207,7 @@ RULES = (
         "DROP INDEX CONCURRENTLY {name};",
         Example("DROP INDEX orders_status_idx", Stage.CONTRACT),
         Example("DROP INDEX CONCURRENTLY orders_status_idx", Stage.CONTRACT),
+        Ruling.WARN,
     ),
     Rule(
         "rename-index",

@@ -15,7 +15,7 @@ RULES = (
         "a BEFORE trigger that does nothing but `NEW.new_column := …;` for columns that this release adds, its"
         " function made in"
         " the same file; or `greenroom db rename`, which writes one",
-        Example("CREATE TRIGGER note BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION note_it()"),
+        Example("CREATE TRIGGER log BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION note_it()"),
         Example(
             "ALTER TABLE users ADD COLUMN mail text; CREATE FUNCTION fill_mail() RETURNS trigger LANGUAGE"
             " plpgsql AS $$ BEGIN"

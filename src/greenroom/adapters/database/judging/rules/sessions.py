@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from greenroom.adapters.database.judging.rule import Example, Rule
+from greenroom.domain.schema import Stage
 
 RULES = (
     Rule(
@@ -29,6 +30,23 @@ RULES = (
         "correct the statement",
         Example("ALTER TABLE orders ADD COLUMN"),
         Example("ALTER TABLE orders ADD COLUMN code text"),
+    ),
+    Rule(
+        "unknown-object",
+        "What it is about is not there",
+        "`{name}` is neither in the schema nor in what ran before: it never was expanded, has gone already, or has another"
+        " name.",
+        "look at its name; IF EXISTS only if it may be gone",
+        Example("ALTER TABLE users DROP COLUMN older_preference", Stage.CONTRACT),
+        Example("ALTER TABLE users DROP COLUMN old_preference", Stage.CONTRACT),
+    ),
+    Rule(
+        "already-there",
+        "There is one of this name",
+        "`{name}` is there already, and nobody knows whether it is the same.",
+        "take another name; IF NOT EXISTS only if it is sure to be the same",
+        Example("ALTER TABLE users ADD COLUMN age integer"),
+        Example("ALTER TABLE users ADD COLUMN height integer"),
     ),
     Rule(
         "session-setting",

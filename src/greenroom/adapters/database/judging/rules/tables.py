@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from greenroom.adapters.database.judging.rule import Example, Rule
-from greenroom.domain.schema import Stage
+from greenroom.domain.schema import Ruling, Stage
 
 RULES = (
     Rule(
@@ -46,7 +46,7 @@ RULES = (
         "An action of ALTER TABLE that no rule knows to be harmless",
         "{what} on `{table}`: nobody has said that {running} can live with it, and for how long it locks.",
         "do it outside of a release, or override with the reason why it is harmless",
-        Example("ALTER TABLE orders REPLICA IDENTITY FULL"),
+        Example("ALTER TABLE orders REPLICA IDENTITY NOTHING"),
         Example("ALTER TABLE orders SET (fillfactor = 90)"),
     ),
     Rule(
@@ -66,6 +66,15 @@ RULES = (
         "put it into backfill.sql, where it is done in small batches",
         Example("UPDATE users SET old_preference = 'none' WHERE old_preference IS NULL"),
         Example("CREATE TABLE themes (name text PRIMARY KEY); INSERT INTO themes VALUES ('dark'), ('light')"),
+    ),
+    Rule(
+        "seed-rows",
+        "Rows are added to a table of the running version",
+        "{reads} `{table}`, and finds rows that it may not know.",
+        "rows that only the new version knows belong into a table of this release",
+        Example("INSERT INTO orders (user_id, status) VALUES (1, 'sample')"),
+        Example("CREATE TABLE themes (name text PRIMARY KEY); INSERT INTO themes (name) VALUES ('dark')"),
+        Ruling.WARN,
     ),
     Rule(
         "truncate",
