@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from greenroom.adapters.database.judging import backfill, common, contract, expand, locks, presence
+from greenroom.adapters.database.judging import backfill, common, contract, expand, locks, mysql, presence, sqlite
 from greenroom.adapters.database.judging.context import Context
 from greenroom.adapters.database.judging.rule import Hit
 from greenroom.adapters.database.judging.rules import RULES
@@ -18,6 +18,8 @@ from greenroom.adapters.database.reading.change import Change, Opaque
 from greenroom.domain.schema import Dialect, Ruled, Ruling, Stage
 
 MAYBE = re.compile(r"ALTER\s+TABLE\s+IF\s+EXISTS\b", re.IGNORECASE)
+EXPAND = {Dialect.POSTGRES: expand.hits, Dialect.MYSQL: mysql.expand, Dialect.SQLITE: sqlite.expand}
+CONTRACT = {Dialect.POSTGRES: contract.hits, Dialect.MYSQL: mysql.contract, Dialect.SQLITE: sqlite.contract}
 VERBS = {"uses": "use", "reads": "read", "writes": "write", "calls": "call"}
 
 
@@ -60,11 +62,11 @@ def _hits(changed: Sequence[Change], later: Sequence[Change], stage: Stage, worl
             continue
         match stage:
             case Stage.EXPAND:
-                yield from expand.hits(change, changed, seen)
+                yield from EXPAND[seen.dialect](change, changed, seen)
             case Stage.BACKFILL:
                 yield from backfill.hits(change, seen)
             case Stage.CONTRACT:
-                yield from contract.hits(change, changed, later, seen)
+                yield from CONTRACT[seen.dialect](change, changed, later, seen)
         if seen is not world:
             seen.apply(change, fresh=stage is Stage.EXPAND)
 

@@ -105,8 +105,8 @@ class World:
                 self._create(change, fresh)
             case c.Drop(kind="trigger", name=name, table=table):
                 self.fresh.discard(f"trigger {name}")
-                if known := self.tables.get(table):
-                    known.triggers.pop(name, None)
+                for known in self.tables.values() if not table else filter(None, [self.tables.get(table)]):
+                    known.triggers.pop(name, None)  # only PostgreSQL says whose it is
             case c.Drop(kind=kind, name=name):
                 self.others.pop(f"{kind} {name}", None)
                 self.bodies.pop(name, None)
@@ -226,6 +226,7 @@ class World:
             return
         if kind == "trigger":
             self.tables.setdefault(change.table, Table()).triggers[name] = change.function
+            self.bodies |= {} if change.function else {f"trigger {name}": change.body}
             self.fresh |= {f"trigger {name}"} if fresh else set()
             return
         there = f"{kind} {name}" in self.others or not (self.complete or self.trusting)

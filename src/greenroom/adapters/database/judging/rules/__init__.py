@@ -6,8 +6,21 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from greenroom.adapters.database.judging.rule import Rule
-from greenroom.adapters.database.judging.rules import columns, constraints, later, objects, sessions, tables
+from greenroom.adapters.database.judging.rules import (
+    columns,
+    constraints,
+    later,
+    mysql,
+    objects,
+    sessions,
+    sqlite,
+    tables,
+)
 
 RULES: Mapping[str, Rule] = MappingProxyType(
-    {rule.id: rule for part in (columns, constraints, tables, objects, sessions, later) for rule in part.RULES}
+    {
+        rule.id: rule
+        for part in (columns, constraints, tables, objects, sessions, later, mysql, sqlite)
+        for rule in part.RULES
+    }
 )
