@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from greenroom.adapters.database.settings import SqlSettings
+from greenroom.adapters.database.settings import DatabaseSettings
 from greenroom.adapters.shell import Job, boot, bound, last_lines, reap
 from greenroom.domain.model import Document, Verdict
 from greenroom.domain.opinion import Finding
@@ -73,13 +73,13 @@ class Answer:
 
 
 class Work:
-    """The job of one stage of one release. `log`: what it says while it works."""
+    """The job of one stage of one release. `log`: what it says while it works. `program`: the module that works."""
 
-    def __init__(self, folder: Path, log: Path) -> None:
-        self._job, self._log = Job(folder), log
+    def __init__(self, folder: Path, log: Path, program: str = _PROGRAM) -> None:
+        self._job, self._log, self._program = Job(folder), log, program
         self._ask, self.answer_file = folder.with_suffix(".ask.json"), folder.with_suffix(".answer.json")
 
-    def advance(self, ask: Ask, settings: SqlSettings, directory: Path, memo: Document | None) -> Finding:
+    def advance(self, ask: Ask, settings: DatabaseSettings, directory: Path, memo: Document | None) -> Finding:
         """Begins it, or looks how far it is."""
         reap()
         starts = int((memo or {}).get("starts", 0))
@@ -109,8 +109,8 @@ class Work:
         for file in (self._ask, self.answer_file):
             file.unlink(missing_ok=True)
 
-    def _start(self, ask: Ask, settings: SqlSettings, directory: Path, starts: int) -> Finding:
-        command = f"exec {shlex.quote(sys.executable)} -m {_PROGRAM} {shlex.quote(str(self._ask))}"
+    def _start(self, ask: Ask, settings: DatabaseSettings, directory: Path, starts: int) -> Finding:
+        command = f"exec {shlex.quote(sys.executable)} -m {self._program} {shlex.quote(str(self._ask))}"
         environment = {**os.environ, SETTINGS: settings.model_dump_json()}
         try:
             self.answer_file.unlink(missing_ok=True)
@@ -123,7 +123,7 @@ class Work:
         return Finding(Verdict.WAIT, "begins", AGAIN, {"starts": starts + 1})
 
     def _lost(
-        self, ask: Ask, settings: SqlSettings, directory: Path, starts: int, *, began: bool, code: int | None
+        self, ask: Ask, settings: DatabaseSettings, directory: Path, starts: int, *, began: bool, code: int | None
     ) -> Finding:
         """It ended without a word: killed, or the machine was. What it did is in the ledger, so it is begun again."""
         lines = last_lines(self._log)

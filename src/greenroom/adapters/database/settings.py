@@ -1,4 +1,4 @@
-"""`migrations:` in the file, where the migrations are files of SQL."""
+"""`migrations:` in the file: the database, and how gently it is treated; where the migrations are, if files of SQL."""
 
 from __future__ import annotations
 
@@ -12,13 +12,7 @@ from greenroom.errors import UsageError
 from greenroom.units import Seconds, Size
 
 
-class SqlSettings(ContractSettings):
-    folder: str = Field(
-        default="migrations",
-        min_length=1,
-        description="Where the migrations are: a folder each, with `expand.sql`, `backfill.sql` or `.yaml`, `contract.sql`."
-        " They run in the order of their names.",
-    )
+class DatabaseSettings(ContractSettings):
     url: str = Field(
         min_length=1,
         description="The database that both colours use, best as `${DATABASE_URL}`: `postgresql://user:password@host/name`,"
@@ -52,6 +46,10 @@ class SqlSettings(ContractSettings):
     large: Size = Field(
         default=10_000_000_000, description="Statements that work on a table of this size or more are warned about."
     )
+    probes: list[str] = Field(
+        default_factory=list,
+        description="Queries of your own, asked before an expand: each row that one answers is a reason not to begin.",
+    )
     backfill: BackfillSettings = Field(
         default_factory=BackfillSettings, description="How hard a backfill may work, and what makes it wait."
     )
@@ -68,3 +66,12 @@ class SqlSettings(ContractSettings):
     @property
     def pace(self) -> Pace:
         return Pace(self.lock_timeout, self.tries, self.statement_timeout)
+
+
+class SqlSettings(DatabaseSettings):
+    folder: str = Field(
+        default="migrations",
+        min_length=1,
+        description="Where the migrations are: a folder each, with `expand.sql`, `backfill.sql` or `.yaml`, `contract.sql`."
+        " They run in the order of their names.",
+    )
