@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from greenroom.adapters.gates.schema import SchemaGate
 from greenroom.cli.app import run
 from greenroom.cli.context import Tools
 from greenroom.config.schema import Allow
@@ -19,6 +20,7 @@ from greenroom.domain.commands import Command
 from greenroom.domain.observation import Seen
 from greenroom.domain.plan import Plan, Step
 from greenroom.domain.release import Service
+from greenroom.domain.schema import Stage
 from greenroom.domain.status import status_document
 from greenroom.engine.fanout import Inline
 from greenroom.engine.lease import Keeper
@@ -30,6 +32,7 @@ from greenroom.ports import Owner
 from greenroom.testing.clock import FakeClock
 from greenroom.testing.fakes import FakeAnalyser, FakeArtefact, FakeCheck, FakeEnvironment, FakeRouter
 from greenroom.testing.memory import MemoryJournal
+from greenroom.testing.schema import FakeMigrator
 from greenroom.testing.world import FakeWorld
 
 PLAN = Plan(bake=3.0, keep_warm=3600.0, drain=2.0, ready_within=20.0, checks=("smoke",))
@@ -68,7 +71,10 @@ class Office:
         self.check = FakeCheck("smoke")
         environment, router = FakeEnvironment(self.world), FakeRouter(self.world)
         checks = {"smoke": self.check}
-        self.adapters = Adapters(FakeArtefact(self.world), environment, router, FakeAnalyser(self.world), checks)
+        self.schema = FakeMigrator(self.world) if plan.migrates else None
+        gates = {str(stage): SchemaGate(self.schema, stage, self.name) for stage in Stage} if self.schema else {}
+        analyser = FakeAnalyser(self.world)
+        self.adapters = Adapters(FakeArtefact(self.world), environment, router, analyser, checks, gates=gates)
         keeper = Keeper(self.journal, Owner("e", "engine pid 7"))
         recorder = FileRecorder(self.state / MEASUREMENTS) if records else None
         self.engine = Reconciler(self.name, self.journal, keeper, self.adapters_for, self.clock, recorder=recorder)
@@ -127,6 +133,9 @@ class Office:
 
     def request(self, verb: str, why: str = "", **details: Any) -> Accepted:
         return self.control.ask(Command(verb, self.by(), why, details))
+
+    def migrator(self) -> FakeMigrator | None:
+        return self.schema
 
     def ensure_engine(self) -> None:
         self.woken, self.awake = self.woken + 1, True

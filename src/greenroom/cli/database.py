@@ -7,7 +7,17 @@ from pathlib import Path
 import click
 
 from greenroom.cli.context import Context
-from greenroom.cli.frame import db, verb, why_option
+from greenroom.cli.frame import Verbs, cli, verb, why_option
+
+
+@cli.group("db", cls=Verbs, invoke_without_command=True)
+@click.pass_context
+def db(ctx: click.Context) -> int:
+    """The database that both colours share: judge, write, follow and finish its migrations."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+    return 0
+
 
 _STAGES = click.Choice(["expand", "backfill", "contract"])
 _DIALECTS = click.Choice(["postgres", "mysql", "sqlite"])

@@ -79,15 +79,6 @@ def cli(ctx: click.Context, file: Path | None, as_json: bool, version: bool) -> 
     return 0
 
 
-@cli.group("db", cls=Verbs, invoke_without_command=True)
-@click.pass_context
-def db(ctx: click.Context) -> int:
-    """The database that both colours share: judge, write, follow and finish its migrations."""
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
-    return 0
-
-
 def verb(*decorators: Callable[..., Any], group: click.Group = cli) -> Callable[[Callable[..., int]], click.Command]:
     """A verb: its body gets a `Context` and its own options."""
 

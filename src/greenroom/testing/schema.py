@@ -15,11 +15,18 @@ from greenroom.testing.world import COLOURS, FakeWorld
 
 
 class FakeMigrator:
-    """One migration. Each stage takes `asks` answers of `wait`; `refused`: by stage, why it is refused."""
+    """One migration. Each stage takes `asks` answers of `wait`; `refused`: by stage, why it is refused, with `verdict`.
+
+    `judged`: what it says of the statements. `hidden`: migrations that have something out of reach.
+    """
 
     def __init__(self, world: FakeWorld, asks: int = 2) -> None:
         self.world, self.asks = world, asks
         self.refused: dict[Stage, str] = {}
+        self.verdict = Verdict.FAIL
+        self.judged: Sequence[Ruled] = ()
+        self.hidden: Sequence[str] = ()
+        self.restored: list[str] = []
         self.done: dict[Stage, str] = {}
         self.withdrawn: list[Stage] = []
         self.epoch = 0
@@ -28,8 +35,8 @@ class FakeMigrator:
         """Of the last order."""
 
     def observe(self, service: str) -> SchemaState:
-        parts = (Part("0001_one", stage, Stand.DONE, version=version) for stage, version in self.done.items())
-        return SchemaState(tuple(parts))
+        done = [Part("0001_one", stage, Stand.DONE, version=version) for stage, version in self.done.items()]
+        return SchemaState((*done, *(Part(name, Stage.CONTRACT, Stand.SOFT) for name in self.hidden)))
 
     def problems(self) -> list[str]:
         return []
@@ -38,7 +45,7 @@ class FakeMigrator:
         self.world.note(f"the migrations of {release} were pinned")
 
     def judge(self, stages: Sequence[Stage], order: Order) -> Sequence[Ruled]:
-        return ()
+        return self.judged
 
     def advance(self, stage: Stage, order: Order, memo: Document | None) -> Finding:
         self.world.settle()
@@ -46,7 +53,7 @@ class FakeMigrator:
             return Finding(Verdict.FAIL, f"the ledger was told under epoch {self.epoch}; {order.epoch} is older")
         self.epoch, self.overrides = order.epoch, order.overrides
         if reason := self.refused.get(stage):
-            return Finding(Verdict.FAIL, reason)
+            return Finding(self.verdict, reason)
         asked = int((memo or {}).get("asked", 0)) + 1
         if self.done.get(stage) != order.version and asked <= self.asks:
             return Finding(Verdict.WAIT, f"statement {asked} of {self.asks}", 0.2, {"asked": asked})
@@ -78,4 +85,5 @@ class FakeMigrator:
         return Finding(Verdict.PASS)
 
     def restore(self, order: Order, name: str) -> Finding:
-        return Finding(Verdict.PASS)
+        self.restored.append(name)
+        return Finding(Verdict.PASS, f"{name} is in its place again")
