@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from greenroom.adapters.database.judging import types
-from greenroom.adapters.database.judging.conditions import value_of
+from greenroom.adapters.database.judging.conditions import holds, unique_is_safe, value_of
 from greenroom.adapters.database.judging.rule import Hit
 from greenroom.adapters.database.judging.world import World
 from greenroom.adapters.database.reading import change as c
@@ -64,12 +64,29 @@ def _set_default(change: c.SetDefault, world: World) -> Iterator[Hit]:
     if called := unknown(change.default, world.dialect):
         yield Hit("unknown-function", {"name": ", ".join(f"{name}()" for name in called)}, tables=(change.table,))
     if world.is_fresh(change.table, change.column):
+        yield from _breaking(change, world)
         return
     known = world.column(change.table, change.column)
     if known is not None and known.default is None and not known.nullable:
         return  # the running version always names it
     changed = known is not None and known.default is not None and known.default != change.default
     yield Hit("change-default", names, ruling=None if changed else Ruling.WARN, tables=(change.table,))
+
+
+def _breaking(change: c.SetDefault, world: World) -> Iterator[Hit]:
+    """What this release asks of its new column, and the running version's rows satisfied as long as they left it NULL."""
+    then, table = world.copy(), change.table
+    then.apply(change, fresh=True)
+    known = then.tables[table]
+    for constraint in known.constraints.values():
+        named = constraint.kind == "check" and change.column in words(constraint.condition, world.dialect)
+        if named and not holds(then, table, constraint.condition):
+            yield Hit("check-breaks-writes", {"table": table, "condition": constraint.condition}, tables=(table,))
+    for index in then.indexes.values():
+        named = any(change.column in words(part, world.dialect) for part in index.parts)
+        unique = index.table == table and index.unique and named
+        if unique and not unique_is_safe(then, table, index.parts, nulls_equal=False, itself=index):
+            yield Hit("unique-breaks-writes", {"table": table, "columns": ", ".join(index.parts)}, tables=(table,))
 
 
 def _add(change: c.AddColumn, world: World) -> Iterator[Hit]:
@@ -92,6 +109,8 @@ def _add(change: c.AddColumn, world: World) -> Iterator[Hit]:
         found.append("add-not-null-column")
     if column.unique or column.primary:
         found.append("unique-locks")
+    if column.default and "select" in words(column.default, world.dialect):
+        found.append("volatile-default")
     if column.check:
         found.append("check-locks")
     if kind == "json":

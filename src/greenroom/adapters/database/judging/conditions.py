@@ -47,18 +47,24 @@ def filled(world: World, table: str, column: str) -> tuple[str, ...]:
             found.append("?")
             continue
         found += [
-            match[1].strip() for match in re.finditer(ASSIGNED.format(name=re.escape(column)), body, re.IGNORECASE)
+            match[1].strip()
+            for match in re.finditer(ASSIGNED.format(name=re.escape(column.replace('"', '""'))), body, re.IGNORECASE)
         ]
     return tuple(found)
 
 
 def mirrored(world: World, table: str, column: str) -> str:
     """The column whose values a trigger gives it, if there is just one; "" otherwise."""
-    sources = {re.sub(r'["\s]', "", value).lower() for value in filled(world, table, column)}
-    if len(sources) != 1:
+    sources = {_of_the_row(value) for value in filled(world, table, column)}
+    return sources.pop() if len(sources) == 1 else ""
+
+
+def _of_the_row(value: str) -> str:
+    """The column of `NEW.column`, as the server folds its name; "" for anything else."""
+    found = re.fullmatch(r'\s*new\s*\.\s*(?:([a-z_][a-z0-9_$]*)|"((?:[^"]|"")+)")\s*', value, re.IGNORECASE)
+    if found is None:
         return ""
-    (source,) = sources
-    return source.removeprefix("new.") if re.fullmatch(r"new\.[a-z_][a-z0-9_$]*", source) else ""
+    return found[1].lower() if found[1] else found[2].replace('""', '"')
 
 
 def holds(world: World, table: str, condition: str) -> bool:
@@ -132,13 +138,18 @@ def _plain(condition: str, dialect: Dialect) -> list[str]:
     return [t.text.lower().strip('"') for t in tokens_of(condition, dialect) if t.text not in "()"]
 
 
-def unique_is_safe(world: World, table: str, parts: tuple[str, ...], *, nulls_equal: bool) -> bool:
+def unique_is_safe(
+    world: World, table: str, parts: tuple[str, ...], *, nulls_equal: bool, itself: object = None
+) -> bool:
     """No row of the running version can collide with another."""
-    known = [set(i.parts) for i in world.indexes.values() if i.unique and i.table == table and not i.partial]
+    others = [
+        index for index in world.indexes.values() if index.unique and index.table == table and index is not itself
+    ]
+    known = [set(index.parts) for index in others if not index.partial]
     if not nulls_equal and any(parts and narrower <= set(parts) for narrower in known if narrower):
         return True
     sources = tuple(mirrored(world, table, part) or part for part in parts)
-    if sources != parts and any(i.unique and i.table == table and i.parts == sources for i in world.indexes.values()):
+    if sources != parts and any(index.parts == sources for index in others):
         return not nulls_equal
     return not nulls_equal and any(stays_null(world, table, _column(part, world.dialect)) for part in parts)
 

@@ -105,7 +105,7 @@ def _of_hit(
     reason = rule.why.format_map(names)
     if hit.rule == "not-understood":
         at = next((change.at for change in changed if isinstance(change, Opaque)), 0)
-        reason = f"{statement.place(at)}: {reason}"
+        reason = f"At {statement.place(at)}: {reason}"
     ruled = replace(
         plain,
         ruling=hit.ruling or rule.ruling,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from greenroom.adapters.database.judging.rule import Hit
-from greenroom.adapters.database.judging.triggers import harmless
+from greenroom.adapters.database.judging.triggers import harmless, runs_with_writes
 from greenroom.adapters.database.judging.world import World
 from greenroom.adapters.database.reading import change as c
 from greenroom.adapters.database.reading.change import Change
@@ -28,7 +28,8 @@ DROPS: Mapping[str, str] = {
 def hits(change: Change, world: World) -> Iterator[Hit]:
     match change:
         case c.Create(kind=kind) if kind in ROUTINES:
-            if change.replace and (not world.complete or change.name in world.bodies) and not _fresh(change, world):
+            there = not world.complete or change.name in world.bodies
+            if change.replace and there and (not _fresh(change, world) or runs_with_writes(change.name, world)):
                 yield Hit("replace-function", {"name": change.name})
         case c.Create(kind="view" | "materialized view" as kind) if change.replace:
             there = not world.complete or f"{kind} {change.name}" in world.others

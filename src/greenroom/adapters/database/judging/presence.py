@@ -95,7 +95,7 @@ def _columns(change: Change) -> Iterable[str]:
 def resolved(change: Change, world: World) -> Change:
     """With the schema of its table, where that is left out and there is just one table of the name."""
     table = getattr(change, "table", "")
-    if not table or "." in table or table in world.tables:
+    if not world.complete or not table or "." in table or table in world.tables:
         return change
     found = [name for name in world.tables if name.endswith(f".{table}")]
     return replace(change, table=found[0]) if len(found) == 1 else change  # type: ignore[call-arg]

@@ -201,9 +201,9 @@ class Cursor:
                 raise self.surprise()
             last = self.next()
             taken += 1
-        if taken < at_least or first is None or last is None:
+        if taken < at_least:
             raise self.surprise("an expression")
-        return self.sql[first.start : last.end] if taken else ""
+        return self.sql[first.start : last.end] if taken and first and last else ""
 
     def rest(self) -> str:
         """All that is left, as written."""

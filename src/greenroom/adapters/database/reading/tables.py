@@ -75,6 +75,8 @@ def _elements(cursor: Cursor) -> tuple[list[Column], list[Constraint], list[str]
 
 
 def _options(cursor: Cursor) -> str:
+    if cursor.ended:
+        return ""
     if cursor.mysql:
         return cursor.until(("AS", "SELECT", "WITH", "TABLE", "VALUES", "IGNORE", "REPLACE"), at_least=0)
     first = cursor.at
