@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from greenroom.adapters.database.judging import Context, Schema, Size
-from greenroom.adapters.database.ledger import Ledger
-from greenroom.adapters.database.reading import Statement, split
+from greenroom.adapters.database.concern import Concern
+from greenroom.adapters.database.costing import priced, works
+from greenroom.adapters.database.judging import Context, Schema, Size, created, judge
+from greenroom.adapters.database.looking import Seen, look
+from greenroom.adapters.database.probing import Premise
+from greenroom.adapters.database.reading import Statement, changes, split
+from greenroom.adapters.database.reading import change as c
 from greenroom.adapters.database.running.runner import checksum
 from greenroom.adapters.database.settings import SqlSettings
 from greenroom.adapters.database.shadow.facts import Facts
-from greenroom.adapters.database.target import Session, of
-from greenroom.domain.schema import Dialect, Migration, Order, Ruled, Ruling, Script, Stage, Stand
-from greenroom.errors import PortError
+from greenroom.adapters.database.target import dialect_of
+from greenroom.domain.schema import Migration, Order, Ruled, Ruling, Script, Stage, Stand
+
+LONG = 5.0
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What the database tells. `source`: its schema, as `shadow.schema` has it, None if it cannot be had."""
-
-    done: dict[tuple[str, Stage], frozenset[tuple[int, str]]] = field(default_factory=dict)
-    ended: frozenset[tuple[str, Stage]] = frozenset()
-    sizes: Mapping[str, Size] = field(default_factory=dict)
-    source: object | None = None
-
-
-@dataclass(slots=True)
-class _File:
+class File:
     """`left`: statements that have not run; `all`: every one."""
 
     migration: str
     stage: Stage
     script: Script
-    all: list[Statement]
-    left: list[Statement]
+    all: Sequence[Statement]
+    left: Sequence[Statement] = ()
     facts: dict[int, Facts] = field(default_factory=dict)
 
 
@@ -44,115 +39,132 @@ def judged(
     order: Order,
     migrations: Sequence[Migration],
     *,
-    blind: bool = False,
+    planning: bool = False,
 ) -> list[Ruled]:
-    """Every statement of these stages that has not run yet, in the order in which they will.
-
-    `blind`: where the database cannot be reached the files alone are judged; else that is raised.
+    """Every statement of these stages that has not run yet, in the order in which they will; first what is in the way of
+    all of them. `planning`: where the database cannot be reached the files alone are judged; else that is raised.
     """
-    seen = _look(settings, order, blind)
-    files = _files(of(settings.url).dialect, migrations, seen)
+    files = _files(settings, migrations)
+
+    def premise(seen: Seen) -> Premise | None:
+        for file in files:
+            file.left = _left(file, seen)
+        return _premise(settings, order, [f for f in files if f.stage is Stage.EXPAND and f.stage in stages])
+
+    seen = look(settings, order, premise, planning=planning)
+    if not seen.place:
+        premise(seen)
     asked = [file for file in files if file.stage in stages and file.left]
-    if settings.shadow and seen.source is not None:
+    if settings.shadow and seen.schema is not None:
         _rehearse(settings.shadow, asked, seen)
-    found: list[Ruled] = []
-    for file in asked:
-        found += _file(file, files, seen, order, settings)
-    return found
-
-
-def _look(settings: SqlSettings, order: Order, blind: bool) -> _Seen:
-    target = of(settings.url)
-    try:
-        session = target.open("judge", patience=30.0)
-    except PortError:
-        if blind:
-            return _Seen()
-        raise
-    try:
-        seen = _Seen()
-        ledger = Ledger(session, order.service)
-        if ledger.made:
-            rows = ledger.migrations()
-            seen.ended = frozenset((row.name, row.stage) for row in rows if row.state in (Stand.DONE, Stand.SOFT))
-            for row in rows:
-                statements = ledger.statements(row.name, row.stage).values()
-                ran = frozenset((one.number, one.checksum) for one in statements if one.state is Stand.DONE)
-                seen.done[row.name, row.stage] = ran
-        if session.dialect is Dialect.POSTGRES:
-            _of_postgres(settings, session, target.place, seen)
-        return seen
-    finally:
-        session.close()
-
-
-def _of_postgres(settings: SqlSettings, session: Session, place: str, seen: _Seen) -> None:
-    from greenroom.adapters.database.shadow.schema import of_target
-    from greenroom.adapters.database.shadow.sizes import sizes
-
-    seen.sizes = sizes(session)
-    try:
-        seen.source = of_target(settings.url, session, place)
-    except PortError:
-        if settings.shadow:  # somebody wants a rehearsal, and would not get one
-            raise
-
-
-def _files(dialect: Dialect, migrations: Sequence[Migration], seen: _Seen) -> list[_File]:
-    """By stage, then by name: as they run."""
-    found = []
+    found = [_as_ruled(concern, seen.place) for concern in seen.concerns]
     for stage in Stage:
-        for migration in migrations:
-            script = migration.scripts.get(stage)
-            if script is not None and script.file.endswith(".sql"):
-                statements = split(script.text, dialect, script.file)
-                ended = (migration.name, stage) in seen.ended
-                ran = seen.done.get((migration.name, stage), frozenset())
-                left = [] if ended else [one for one in statements if (one.number, checksum(one)) not in ran]
-                found.append(_File(migration.name, stage, script, statements, left))
-    return found
+        of_stage = [file for file in asked if file.stage is stage]
+        # A contract may drop what an earlier release has made, and not what its own has.
+        for group in [[file] for file in of_stage] if stage is Stage.CONTRACT else [of_stage]:
+            found += _ruled(group, files, seen, order, settings) if group else []
+    return [_overridden(one, order) for one in found]
 
 
-def _rehearse(url: str, files: Sequence[_File], seen: _Seen) -> None:
+def _files(settings: SqlSettings, migrations: Sequence[Migration]) -> list[File]:
+    """By stage, then by name: as they run. What a backfill declares in YAML is judged by whoever fills."""
+    dialect = dialect_of(settings.url)
+    return [
+        File(migration.name, stage, script, split(script.text, dialect, script.file))
+        for stage in Stage
+        for migration in migrations
+        if (script := migration.scripts.get(stage)) is not None and script.file.endswith(".sql")
+    ]
+
+
+def _left(file: File, seen: Seen) -> list[Statement]:
+    row = seen.row(file.migration, file.stage)
+    if row is not None and row.state in (Stand.DONE, Stand.SOFT):
+        return []
+    done = seen.ran.get((file.migration, file.stage), ())
+    ran = {(one.number, one.checksum) for one in done if one.state is Stand.DONE}
+    return [one for one in file.all if (one.number, checksum(one)) not in ran]
+
+
+def _rehearse(url: str, files: Sequence[File], seen: Seen) -> None:
     """All of them on one shadow, one after the other."""
     from greenroom.adapters.database.shadow.rehearsal import Shadow
     from greenroom.adapters.database.shadow.schema import Source
 
-    assert isinstance(seen.source, Source)
     places = [(file, statement) for file in files for statement in file.left]
     if not places:
         return
+    source = Source(seen.schema or "", seen.version, seen.path, f"the schema of the {seen.place}")
     with Shadow(url) as shadow:
-        facts = shadow.rehearse([statement for _, statement in places], seen.source)
-    for (file, statement), one in zip(places, facts, strict=False):
+        facts = shadow.rehearse([statement for _, statement in places], source)
+    for (file, statement), one in zip(places, facts, strict=True):
         file.facts[statement.number] = one
 
 
-def _file(file: _File, files: Sequence[_File], seen: _Seen, order: Order, settings: SqlSettings) -> list[Ruled]:
-    from greenroom.adapters.database.judging import created, judge
-
-    dialect = of(settings.url).dialect
-    before = files[: next(i for i, other in enumerate(files) if other is file)]
-    known = seen.source is not None
-    applied = [one for other in before for one in (other.left if known else other.all)]
-    expanded = [one for other in before if other.stage is Stage.EXPAND and other.left for one in other.all]
-    own = [one for other in before if other.migration == file.migration for one in other.all]
-    made = created([*expanded, *own], dialect)
-    text = getattr(seen.source, "text", "")
+def _ruled(
+    group: Sequence[File], files: Sequence[File], seen: Seen, order: Order, settings: SqlSettings
+) -> list[Ruled]:
+    """Of files of one stage, which follow each other: the judge is asked once, and reads the schema once."""
+    dialect = dialect_of(settings.url)
+    before = files[: next(i for i, file in enumerate(files) if file is group[0])]
+    known = seen.schema is not None
+    applied = [one for file in before for one in (file.left if known else file.all)]
+    names = {file.migration for file in group}
+    ours = [file for file in before if file.left or file.migration in names]
+    numbered = [(file, one) for file in group for one in file.left]
+    asked = [replace(one, number=i) for i, (_, one) in enumerate(numbered, 1)]
+    facts = {i: file.facts[one.number] for i, (file, one) in enumerate(numbered, 1) if one.number in file.facts}
+    sizes = {name: Size(table.rows or 0, table.all_bytes) for name, table in seen.sizes.items()}
     context = Context(
         dialect,
         order.running,
-        Schema(split(text, dialect)) if known else None,
+        Schema(split(seen.schema, dialect, "the database")) if seen.schema is not None else None,
         applied,
-        file.facts,
-        made,
-        seen.sizes,
+        facts,
+        created([one for file in ours for one in file.all], dialect),
+        sizes,
     )
-    return [_overridden(one, order) for one in judge(file.left, file.stage, context)]
+    return _priced(judge(asked, group[0].stage, context), asked, facts, seen, settings)
+
+
+def _priced(
+    found: Iterable[Ruled],
+    statements: Sequence[Statement],
+    facts: Mapping[int, Facts],
+    seen: Seen,
+    settings: SqlSettings,
+) -> list[Ruled]:
+    """The first ruling of each statement says what it costs."""
+    dialect = dialect_of(settings.url)
+    places = {(one.file, one.line, one.sql): one for one in statements}
+    made = []
+    for one in found:
+        statement = places.pop((one.file, one.line, one.sql), None)
+        if statement is not None and seen.sizes:
+            work = works(changes(statement, dialect), facts.get(statement.number))
+            one = priced(one, work, seen.sizes, seen.speed, settings.large)
+        made.append(one)
+    return made
+
+
+def _premise(settings: SqlSettings, order: Order, files: Sequence[File]) -> Premise | None:
+    """What is asked of the running version and the server before the first statement; None where nothing is left."""
+    dialect = dialect_of(settings.url)
+    changed = [change for file in files for one in file.left for change in changes(one, dialect)]
+    if not changed:
+        return None
+    tables = dict.fromkeys(change.table for change in changed if isinstance(change, c.OnTable))
+    shape = any(isinstance(change, c.AddColumn | c.DropColumn) for change in changed)
+    roles = {str(colour): role for colour, role in settings.colours.items()}
+    return Premise(tuple(tables), shape, LONG, roles, order.colours, settings.probes)
+
+
+def _as_ruled(concern: Concern, place: str) -> Ruled:
+    return Ruled(place, 0, "", concern.ruling, concern.key, concern.reason, concern.instead)
 
 
 def _overridden(one: Ruled, order: Order) -> Ruled:
-    """By the command line, for this statement or this rule."""
+    """By the command, for this statement or for this rule."""
     why = order.overrides.get(f"{one.file}:{one.line}") or order.overrides.get(one.rule)
     if one.ruling is not Ruling.REFUSE or not why:
         return one

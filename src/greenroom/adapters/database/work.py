@@ -9,16 +9,14 @@ from typing import assert_never
 from greenroom.adapters.database import files
 from greenroom.adapters.database.job import Answer, Ask
 from greenroom.adapters.database.judgement import judged
-from greenroom.adapters.database.ledger import Outdated
-from greenroom.adapters.database.running import Hindered, Refusal, Tell, expand
+from greenroom.adapters.database.ledger import Ledger, Outdated
+from greenroom.adapters.database.running import Hindered, Refusal, Tell, expand, standing
 from greenroom.adapters.database.settings import SqlSettings
-from greenroom.adapters.database.target import of
+from greenroom.adapters.database.target import dialect_of, of
 from greenroom.domain.model import Verdict
 from greenroom.domain.opinion import Finding
-from greenroom.domain.schema import Migration, Ruled, Ruling, Stage
+from greenroom.domain.schema import Migration, Ruled, Ruling, Script, Stage
 from greenroom.errors import GreenroomError, Permanent, PortError, UsageError
-
-SHOWN = 12
 
 
 def answer(ask: Ask, settings: SqlSettings, tell: Tell) -> Answer:
@@ -37,11 +35,8 @@ def answer(ask: Ask, settings: SqlSettings, tell: Tell) -> Answer:
 
 
 def work(ask: Ask, settings: SqlSettings, tell: Tell) -> Finding:
-    order = ask.order
-    found = files.read(Path(ask.folder), ask.shown, of(settings.url).dialect)
-    if found.problems:
-        raise Refusal(found.problems[0], found.problems)
-    ruled = judged(settings, [ask.stage], order, found.migrations)
+    migrations = brought(ask, settings)
+    ruled = judged(settings, [ask.stage], ask.order, migrations)
     refused = [one for one in ruled if one.ruling is Ruling.REFUSE]
     if refused:
         return refusal(refused)
@@ -50,13 +45,34 @@ def work(ask: Ask, settings: SqlSettings, tell: Tell) -> Finding:
             tell(f"warning: {line(one)}")
     match ask.stage:
         case Stage.EXPAND:
-            return _expand(ask, settings, found.migrations, ruled, tell)
+            return _expand(ask, settings, migrations, ruled, tell)
         case Stage.BACKFILL:
-            return _backfill(ask, settings, found.migrations, tell)
+            return _backfill(ask, settings, migrations, tell)
         case Stage.CONTRACT:
-            return _contract(ask, settings, found.migrations, tell)
+            return _contract(ask, settings, migrations, tell)
         case _:
             assert_never(ask.stage)
+
+
+def brought(ask: Ask, settings: SqlSettings) -> Sequence[Migration]:
+    """What the release brought along. A contract may come when its files are gone: the ledger has kept them."""
+    folder = Path(ask.folder)
+    if ask.stage is Stage.CONTRACT and not folder.is_dir():
+        return _kept(ask, settings)
+    found = files.read(folder, ask.shown, dialect_of(settings.url))
+    standing.refuse(found.problems)
+    return found.migrations
+
+
+def _kept(ask: Ask, settings: SqlSettings) -> list[Migration]:
+    session = of(settings.url).open("contract")
+    try:
+        ledger = Ledger(session, ask.order.service)
+        rows = [row for row in ledger.migrations() if row.release == ask.order.release] if ledger.made else []
+    finally:
+        session.close()
+    names = dict.fromkeys(row.name for row in rows)
+    return [Migration(name, {r.stage: Script(r.file, r.text) for r in rows if r.name == name}) for name in names]
 
 
 def refusal(refused: Sequence[Ruled]) -> Finding:
@@ -66,8 +82,9 @@ def refusal(refused: Sequence[Ruled]) -> Finding:
 
 def line(one: Ruled) -> str:
     """`FILE:LINE: RULE: reason; instead: …`."""
+    place = f"{one.file}:{one.line}" if one.line else one.file
     instead = f"; instead: {one.instead}" if one.instead else ""
-    return f"{one.file}:{one.line}: {one.rule}: {one.reason.rstrip('.')}{instead}"
+    return f"{place}: {one.rule}: {one.reason.rstrip('.')}{instead}"
 
 
 def _expand(
@@ -94,7 +111,7 @@ def _backfill(ask: Ask, settings: SqlSettings, migrations: Sequence[Migration], 
 def _contract(ask: Ask, settings: SqlSettings, migrations: Sequence[Migration], tell: Tell) -> Finding:
     from greenroom.adapters.database.contracting import contract
 
-    return contract(of(settings.url), ask.order, migrations, settings, tell)
+    return contract(of(settings.url), ask.order, migrations, settings, tell, pace=settings.pace)
 
 
 def _failed(error: GreenroomError) -> Finding:

@@ -76,7 +76,7 @@ class SqlMigrator:
         found = files.read(self._source(order), self.settings.folder, dialect_of(self.settings.url))
         if found.problems:
             raise Permanent(found.problems[0])
-        return judged(self.settings, stages, order, found.migrations, blind=True)
+        return judged(self.settings, stages, order, found.migrations, planning=True)
 
     def advance(self, stage: Stage, order: Order, memo: Document | None) -> Finding:
         ask = Ask(stage, order, str(self._source(order)), self.settings.folder)
