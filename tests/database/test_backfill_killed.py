@@ -12,11 +12,12 @@ import pytest
 
 from greenroom.adapters.database import target as targets
 from greenroom.adapters.database.backfill import BackfillSettings
-from greenroom.adapters.database.backfill.filler import Filler, Work
+from greenroom.adapters.database.backfill.filler import Filler
 from greenroom.adapters.database.backfill.grammar import server
 from greenroom.adapters.database.backfill.link import Link
 from greenroom.adapters.database.backfill.running import fills
 from greenroom.adapters.database.backfill.statements import Statements
+from greenroom.adapters.database.backfill.verifying import Work
 from greenroom.adapters.database.ledger import Ledger
 from greenroom.domain.schema import Dialect
 from tests.rigs import postgres

@@ -72,9 +72,9 @@ def test_time_left() -> None:
 
 
 def test_what_people_are_told() -> None:
-    assert told("users.a", 400, 1_000, 100.0) == "users.a: 400 of about 1,000 rows, 100 a second, about 6 s left"
-    assert told("users.a", 1_200, 1_000, 9.0) == "users.a: 1,200 rows, more than was expected, 9 a second"
-    assert told("users.a", 0, 1_000_000, 50.0).endswith("about 5.6 h left")
+    assert told(400, 1_000, 100.0) == "400 of about 1,000 rows, 100 a second, about 6 s left"
+    assert told(1_200, 1_000, 9.0) == "1,200 rows, more than was expected, 9 a second"
+    assert told(0, 1_000_000, 50.0).endswith("about 5.6 h left")
 
 
 def test_pauses_between_tries_grow_and_end() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import psycopg
@@ -43,6 +44,11 @@ def pair() -> Iterator[tuple[Cluster, Standby]]:
         primary.end()
 
 
+def databases(cluster: Cluster) -> set[str]:
+    with cluster.connect("postgres") as db:
+        return {name for (name,) in db.execute("SELECT datname FROM pg_database").fetchall()}
+
+
 def paused(shop: Shop, settings: BackfillSettings, looks: int = 12) -> list[str]:
     """What is said while it waits, until it has looked so often."""
     count = iter(range(looks))
@@ -62,13 +68,13 @@ def test_it_waits_for_a_replica_that_is_behind_and_goes_on(pair: tuple[Cluster, 
     settings = BackfillSettings(max_batch=100, max_lag="300ms", replicas=[standby.url(shop.name)])
     outcomes, held = [], threading.Event()
 
-    def between(seconds: float) -> None:
+    def between(_: float) -> None:
         row = shop.row() if not held.is_set() else None
         if row is not None and row.rows >= 1_000:
             with standby.connect("postgres") as db:
                 db.execute("SELECT pg_wal_replay_pause()")
             held.set()
-        threading.Event().wait(seconds)
+        time.sleep(0.05)
 
     runner = threading.Thread(target=lambda: outcomes.append(shop.run(settings=settings, sleep=between)))
     runner.start()
@@ -84,6 +90,39 @@ def test_it_waits_for_a_replica_that_is_behind_and_goes_on(pair: tuple[Cluster, 
     assert outcomes
     assert outcomes[0].done
     assert shop.versions() == {1: 4_000}
+
+
+def test_nothing_is_verified_before_the_replica_has_it(pair: tuple[Cluster, Standby]) -> None:
+    """The new version may read there. The lag itself is allowed to be as long as it likes here."""
+    primary, standby = pair
+    shop = Shop(primary, 1_000)
+    settings = BackfillSettings(max_batch=100, max_lag="1h", replicas=[standby.url(shop.name)])
+    outcomes = []
+    until(
+        lambda: (shop.name,) in standby.connect("postgres").execute("SELECT datname FROM pg_database").fetchall(), "it"
+    )
+
+    def between(_: float) -> None:
+        row = shop.row()
+        if row is not None and row.rows >= 500:
+            with standby.connect("postgres") as db:
+                db.execute("SELECT pg_wal_replay_pause()")
+        time.sleep(0.02)
+
+    runner = threading.Thread(target=lambda: outcomes.append(shop.run(settings=settings, sleep=between)))
+    runner.start()
+    try:
+        until(lambda: any("waits until it is everywhere" in text for text in shop.said), "it waits at the end")
+        row = shop.row()
+        assert row is not None
+        assert (row.rows, row.verified_at) == (1_000, None)
+        assert shop.wrong() == 0
+    finally:
+        while not outcomes and runner.is_alive():
+            with standby.connect("postgres") as db:
+                db.execute("SELECT pg_wal_replay_resume()")
+            runner.join(0.1)
+    assert outcomes[0].done
 
 
 def test_a_replica_that_cannot_be_reached_makes_it_wait(cluster: Cluster) -> None:
@@ -113,8 +152,8 @@ def test_a_replica_that_shows_nothing_new_is_behind_at_last(cluster: Cluster) ->
     outcomes: list[BaseException] = []
     over = threading.Event()
 
-    def between(seconds: float) -> None:
-        if over.wait(seconds):
+    def between(_: float) -> None:
+        if over.wait(0.05):
             raise Enough
 
     def run() -> None:

@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 
-from greenroom.adapters.database.backfill.grammar import Place, Server, Table
+from greenroom.adapters.database.backfill.grammar import Place
 from greenroom.adapters.database.backfill.link import TOO_LONG, Link
 from greenroom.adapters.database.backfill.pace import Meter, Pace, told
 from greenroom.adapters.database.backfill.settings import BackfillSettings
-from greenroom.adapters.database.backfill.statements import SAMPLES, Statements
 from greenroom.adapters.database.backfill.throttle import Beats, Throttle
+from greenroom.adapters.database.backfill.verifying import Still, Work, verify
 from greenroom.adapters.database.ledger import Filling
 from greenroom.adapters.database.running.tell import Tell
 from greenroom.adapters.database.target import Broken
@@ -33,28 +32,6 @@ _SAID = 1.0
 _REPEATED, _PAUSED = 15.0, 0.2
 _QUOTED = re.compile(r": \".*\"$", re.DOTALL)
 """The value at the end of an error, which is nobody's business who reads a log."""
-_LONGER, _WIDER = 4, 10
-"""Looking is cheaper than changing: how much longer and wider the batches of the verification are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What is to be done: backfill `number` of the migration `name`; `shown` for people."""
-
-    name: str
-    number: int
-    shown: str
-    statements: Statements
-    server: Server
-    table: Table
-
-
-@dataclass(frozen=True, slots=True)
-class Still:
-    """Rows that differ at the end: how many, and the keys of some."""
-
-    rows: int
-    keys: Sequence[Place]
 
 
 class Filler:
@@ -89,8 +66,9 @@ class Filler:
             self._sweep()
             self._link.keep(self._to_the_top)
             self._sweep()
-            still = self._verify()
+            still = verify(self._link, self._work, self._settings, self._tell_of, self._wait_if_told)
             if not still.rows:
+                self._wait_for_copies()
                 self._link.keep(self._verified)
                 return None
         return still
@@ -116,8 +94,6 @@ class Filler:
     def _batch(self) -> tuple[Filling, int]:
         """The row as it is then, and how many rows were gone through."""
         with self._transaction():
-            for sql in self._work.server.gently():
-                self._link.session.run(sql)
             row = self._locked()
             if _finished(row):
                 return row, 0
@@ -184,6 +160,7 @@ class Filler:
     def _verified(self) -> None:
         """Committed in full, and with it every batch before."""
         with self._transaction():
+            self._link.surely()
             row = self._locked()
             self._put(replace(row, state=Stand.DONE, of=row.rows, verified_at=self._link.mark()))
 
@@ -210,6 +187,12 @@ class Filler:
             self._link.sleep(_PAUSED)
             self._link.keep(self._beat)
 
+    def _wait_for_copies(self) -> None:
+        """The new version may read from a replica; what is not there yet it would read as NULL."""
+        while reason := self.throttle.lacking():
+            self._tell_of(lambda: f"all is filled; waits until it is everywhere: {reason}")
+            self._link.sleep(_PAUSED)
+
     def _beat(self) -> None:
         """A mark, so that replicas show when they have caught up."""
         self._meter.add(self._clock(), 0)
@@ -217,41 +200,11 @@ class Filler:
             self._put(self._locked())
 
     def _progress(self, row: Filling) -> None:
+        self._tell_of(lambda: told(row.rows, row.of, self._meter.rate))
+
+    def _tell_of(self, text: Callable[[], str]) -> None:
         if self._due():
-            self._tell(told(self._work.shown, row.rows, row.of, self._meter.rate))
-
-    # --- the end ----------------------------------------------------------------------------------------------
-
-    def _verify(self) -> Still:
-        """By ranges too, so that no snapshot is held for long; the rows that come meanwhile are above."""
-        link, statements = self._link, self._work.statements
-        top = link.keep(lambda: statements.top(link.session))
-        pace = Pace(self._settings.batch_time * _LONGER, self._settings.max_batch * _WIDER, self._settings.share)
-        at, seen, still = None, 0, Still(0, [])
-        while top is not None:
-            self._wait_if_told()
-            begun = self._clock()
-            page = link.keep(partial(self._seen, at, top, pace.batch, SAMPLES - len(still.keys)))
-            if page is None:
-                break
-            at, rows, found = page
-            still, seen = Still(still.rows + found.rows, [*still.keys, *found.keys]), seen + rows
-            seconds = self._clock() - begun
-            pace = pace.after(rows, seconds)
-            if self._due():
-                self._tell(f"{self._work.shown}: looks at each row once more, {seen:,} seen")
-            link.sleep(pace.pause(seconds))
-        return still
-
-    def _seen(self, after: Place | None, until: Place, most: int, samples: int) -> tuple[Place, int, Still] | None:
-        """The end of the next page, its rows, and which of them are not done."""
-        session, statements = self._link.session, self._work.statements
-        page = statements.page(session, after, until, most)
-        if page is None:
-            return None
-        rows = statements.differing(session, after, page[0])
-        keys = statements.samples(session, after, page[0], samples) if rows and samples else []
-        return *page, Still(rows, keys)
+            self._tell(f"{self._work.shown}: {text()}")
 
     def _due(self) -> bool:
         """A line of progress; then it is also seen whether somebody else is in charge."""

@@ -38,6 +38,8 @@ class Server(Protocol):
     """No method waits longer than the session's own limits; none changes anything."""
 
     dialect: Dialect
+    glance: float
+    """Seconds for which one statement may read a whole table, 0: it would hold up others."""
 
     def table(self, session: Session, fill: Fill) -> Table:
         """The table with the key by which it is walked. Raises `Unfit`: no such table or column, a view, no key, a key that
@@ -63,7 +65,12 @@ class Server(Protocol):
         """`%s` as a value of the key's type, from a text; any other `%` written twice."""
 
     def gently(self) -> Sequence[str]:
-        """Statements at the begin of a batch's transaction, for it alone."""
+        """Statements for a session, that make its batches cheap; a crash of the server may undo the last ones, checkpoint
+        and all.
+        """
+
+    def surely(self) -> Sequence[str]:
+        """Statements for one transaction: what it commits stays, and with it all that was committed before."""
 
     def patience(self, session: Session) -> float:
         """Seconds that a transaction waits until the server looks for a deadlock; we give up before."""

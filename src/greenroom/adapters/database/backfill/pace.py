@@ -72,12 +72,12 @@ def backing_off(tries: int, random: float) -> float:
     return float(min(2.0, 0.02 * 2 ** min(tries, 10))) * (0.5 + random / 2)
 
 
-def told(table: str, rows: int, of: int, rate: float) -> str:
+def told(rows: int, of: int, rate: float) -> str:
     """For people."""
     seconds = left(rows, of, rate)
     end = f", about {_long(seconds)} left" if seconds is not None else ""
     about = f"of about {of:,} rows" if of > rows else "rows, more than was expected"
-    return f"{table}: {rows:,} {about}, {rate:,.0f} a second{end}"
+    return f"{rows:,} {about}, {rate:,.0f} a second{end}"
 
 
 def _long(seconds: float) -> str:

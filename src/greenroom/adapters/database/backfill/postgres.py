@@ -42,6 +42,7 @@ _UNEQUAL = ("json", "xml", "point", "polygon", "box", "line", "path", "circle", 
 
 class PostgresServer:
     dialect = Dialect.POSTGRES
+    glance = 1.0
 
     def table(self, session: Session, fill: Fill) -> Table:
         found = session.rows(_TABLE, [fill.table])
@@ -110,8 +111,10 @@ class PostgresServer:
         return f"%s::{plain(key.type)}"
 
     def gently(self) -> Sequence[str]:
-        """A crash may undo the last batches, with their checkpoints; what is verified at the end is committed in full."""
-        return ("SET LOCAL synchronous_commit = off",)
+        return ("SET synchronous_commit = off",)
+
+    def surely(self) -> Sequence[str]:
+        return ("SET LOCAL synchronous_commit TO DEFAULT",)
 
     def patience(self, session: Session) -> float:
         [(milliseconds,)] = session.rows("SELECT setting FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'")

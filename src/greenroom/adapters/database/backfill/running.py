@@ -10,7 +10,7 @@ from functools import partial
 from greenroom.adapters.database import target as targets
 from greenroom.adapters.database.backfill.declared import declared
 from greenroom.adapters.database.backfill.fill import Fill, Unfit
-from greenroom.adapters.database.backfill.filler import Filler, Still, Work
+from greenroom.adapters.database.backfill.filler import Filler
 from greenroom.adapters.database.backfill.grammar import Server, server
 from greenroom.adapters.database.backfill.link import Link
 from greenroom.adapters.database.backfill.pace import left
@@ -18,6 +18,7 @@ from greenroom.adapters.database.backfill.rewriting import rewritten
 from greenroom.adapters.database.backfill.settings import BackfillSettings
 from greenroom.adapters.database.backfill.statements import Statements
 from greenroom.adapters.database.backfill.throttle import Brake, Load, Replica, Throttle
+from greenroom.adapters.database.backfill.verifying import Still, Work
 from greenroom.adapters.database.ledger import Filling, Ledger
 from greenroom.adapters.database.reading import split
 from greenroom.adapters.database.running import alone, standing
@@ -73,7 +74,7 @@ def backfill(
                 still = _filled(link, work, order, settings, tell)
                 if still is not None:
                     return Outcome(_differ(work, still))
-            link.keep(lambda: _end(link.ledger, order, name))  # noqa: B023
+            link.keep(lambda: _end(link, order, name))  # noqa: B023
         return Outcome()
     finally:
         link.close()
@@ -96,14 +97,16 @@ def _begin(ledger: Ledger, order: Order, name: str) -> None:
         ledger.begin(row, order)
 
 
-def _end(ledger: Ledger, order: Order, name: str) -> None:
+def _end(link: Link, order: Order, name: str) -> None:
+    ledger = link.ledger
     with ledger.session.transaction():
+        link.surely()
         ledger.fence(order)
         ledger.end(name, Stage.BACKFILL)
 
 
 def _filled(link: Link, work: Work, order: Order, settings: BackfillSettings, tell: Tell) -> Still | None:
-    filler = Filler(link, work, settings, tell, lambda: link.ledger.fence(order))
+    filler = Filler(link, work, settings, tell, lambda: link.keep(lambda: link.ledger.fence(order)))
     filler.throttle = throttle(link, work, settings, filler)
     try:
         return filler.run()

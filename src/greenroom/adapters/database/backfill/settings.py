@@ -10,7 +10,7 @@ from greenroom.units import Seconds, Share
 
 class BackfillSettings(Section):
     batch_time: Seconds = Field(
-        default=0.025,
+        default=0.05,
         gt=0,
         le=5,
         description="How long one batch should take. Batches grow and shrink towards it; users wait at most about that long"
@@ -18,7 +18,7 @@ class BackfillSettings(Section):
     )
     max_batch: int = Field(default=10_000, ge=1, le=1_000_000, description="Rows that a batch never exceeds.")
     share: Share = Field(
-        default=0.9,
+        default=0.95,
         gt=0,
         le=1,
         description="The share of the time in which batches run; the rest is pauses between them. 100% never pauses.",

@@ -21,6 +21,9 @@ class Brake(Protocol):
     def holds(self) -> str:
         """Why to wait, "" for nothing."""
 
+    def lacks(self) -> str:
+        """Why the end must wait: what was done is not there yet. "" if it is."""
+
     def close(self) -> None: ...
 
 
@@ -56,14 +59,21 @@ class Replica:
         self._session: Session | None = None
 
     def holds(self) -> str:
+        return self._behind(self._most)
+
+    def lacks(self) -> str:
+        return self._behind(0.0)
+
+    def _behind(self, most: float) -> str:
         try:
             lag = self._beats.lag(self._mark(), self._clock())
         except PortError as error:
             self.close()
             return f"the replica {self._target.place} cannot be read: {error.message}"
-        if lag <= self._most:
+        if lag <= most:
             return ""
-        return f"the replica {self._target.place} is {show_duration(lag)} behind (max_lag {show_duration(self._most)})"
+        bound = f" (max_lag {show_duration(most)})" if most else ""
+        return f"the replica {self._target.place} is {show_duration(lag)} behind{bound}"
 
     def _mark(self) -> float | None:
         if self._session is None:
@@ -91,6 +101,9 @@ class Load:
             return f"the load cannot be seen: {error.message}"
         return f"{found} sessions are at work (max_load {self._most})" if found > self._most else ""
 
+    def lacks(self) -> str:
+        return ""
+
     def close(self) -> None: ...
 
 
@@ -109,6 +122,11 @@ class Throttle:
             self._reason = "; ".join(reason for reason in found if reason)
             self._next = self._clock() + _EVERY
         return self._reason
+
+    def lacking(self) -> str:
+        """Why not to say that all is done."""
+        found = [brake.lacks() for brake in self._brakes]
+        return "; ".join(reason for reason in found if reason)
 
     def close(self) -> None:
         for brake in self._brakes:

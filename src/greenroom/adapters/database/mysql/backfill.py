@@ -39,6 +39,7 @@ _KEYS_BY = (*_WHOLE, "decimal", "char", "varchar", "binary", "varbinary", "date"
 
 class MysqlServer:
     dialect = Dialect.MYSQL
+    glance = 0.0
 
     def table(self, session: Session, fill: Fill) -> Table:
         schema, name = _named(fill)
@@ -141,6 +142,9 @@ class MysqlServer:
         return "%s"
 
     def gently(self) -> Sequence[str]:
+        return ()
+
+    def surely(self) -> Sequence[str]:
         return ()
 
     def patience(self, session: Session) -> float:

@@ -23,6 +23,7 @@ _STORED = {"INTEGER": ("integer",), "TEXT": ("text",)}
 
 class SqliteServer:
     dialect = Dialect.SQLITE
+    glance = 0.0
 
     def table(self, session: Session, fill: Fill) -> Table:
         name = bare(fill.table.removeprefix("main."))
@@ -127,6 +128,9 @@ class SqliteServer:
         return f"CAST(%s AS {key.type})"
 
     def gently(self) -> Sequence[str]:
+        return ()
+
+    def surely(self) -> Sequence[str]:
         return ()
 
     def patience(self, session: Session) -> float:
