@@ -138,7 +138,7 @@ INSTEAD = (
 def _copied(names: dict[str, str], before: Column, after: Column) -> Iterator[Hit]:
     said = []
     if after.collation and after.collation != before.collation:
-        said.append(f"{before.name} gets the collation {after.collation}")
+        yield Hit("changes-collation", names | {"type": after.collation}, tables=(names["table"],))
     if after.auto_increment != before.auto_increment:
         said.append(f"{before.name} {'counts by itself' if after.auto_increment else 'no longer counts by itself'}")
     if after.generated != before.generated or after.generated and after.default != before.default:

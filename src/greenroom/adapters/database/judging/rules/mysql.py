@@ -75,6 +75,15 @@ RULES = (
         _example("ALTER TABLE users MODIFY name varchar(40)"),
     ),
     Rule(
+        "changes-collation",
+        "What counts as equal in a column changes",
+        "`{table}.{column}` gets the collation {type}: {running} finds other rows for the same text, in another order, and"
+        " a unique index takes or refuses others.",
+        "add a column with that collation beside it, and let contract.sql drop the old one",
+        _example("ALTER TABLE users MODIFY name varchar(20) COLLATE utf8mb4_bin"),
+        _example("ALTER TABLE users ADD COLUMN plain varchar(20) COLLATE utf8mb4_bin"),
+    ),
+    Rule(
         "no-transactions",
         "A table whose changes cannot be undone",
         "{what} knows no transactions: what is half done when a server or a backfill dies stays half done, and"
