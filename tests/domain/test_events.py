@@ -213,3 +213,27 @@ def test_drift_pause_and_stuck_say_what_can_be_done() -> None:
     assert set(pause.facts["ways"]) == {"greenroom resume", "greenroom abort"}
     stuck = told([*LIVE, *SECOND, Judged("r-0002", "stuck", Verdict.UNKNOWN, "cannot see")])[-1]
     assert set(stuck.facts["ways"]) == {"greenroom status", "greenroom doctor"}
+
+
+def test_of_a_contract_people_are_told_what_is_out_of_reach_once_and_what_is_gone() -> None:
+    succeeded = [Moved("r-0002", Phase.SUCCEEDED, "good")]
+    asked = Requested("contract", "ann", "nobody goes back")
+    hidden = "users.old is hidden for 24h more, then dropped; `greenroom db restore 0007` puts it back"
+    records = [
+        Judged("-", "gate:contract", Verdict.WAIT, "begins"),
+        Judged("-", "gate:contract", Verdict.WAIT, hidden),
+        Judged("-", "gate:contract", Verdict.WAIT, hidden),
+        Judged("-", "gate:contract", Verdict.PASS, "what was old is gone"),
+    ]
+    events = told([*LIVE, *SECOND, *succeeded, asked, *records])
+    kinds = [event.kind for event in events]
+    assert kinds[-2:] == ["warned", "contracted"]
+    assert kinds.count("warned") == 1
+    assert "greenroom db restore" in events[-2].facts["ways"]
+    assert events[-1].text.endswith("what was old is gone")
+
+
+def test_a_refused_contract_is_told() -> None:
+    succeeded = [Moved("r-0002", Phase.SUCCEEDED, "good"), Requested("contract", "ann")]
+    refused = Judged("-", "gate:contract", Verdict.FAIL, "pid 7 is still connected")
+    assert told([*LIVE, *SECOND, *succeeded, refused])[-1].kind == "warned"

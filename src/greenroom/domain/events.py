@@ -1,7 +1,8 @@
 """What is worth telling a person, read off the journal: one event at most for each record. Pure.
 
 `started`, `waiting_approval`, `warned`, `paused`, `drifted`, `recovered`, `stuck`, `shifted`, and the ends `succeeded`,
-`aborted`, `rolled_back`, `failed`. An event's id is its place in the journal, so it is the same at every delivery.
+`aborted`, `rolled_back`, `failed`; `contracted`: the old is gone from the database. An event's id is its place in the
+journal, so it is the same at every delivery.
 
 Its facts: `stage`, `colour`, `active`, `active_version`; `baseline` (the version before); `by` (who asked for the release,
 or for what the event tells), `why` (as they gave it); `reason` and `evidence` (lines); `took` (seconds since it began);
@@ -17,6 +18,7 @@ from greenroom.domain.gating import tolerated
 from greenroom.domain.model import Event, Verdict
 from greenroom.domain.numbers import beside
 from greenroom.domain.phases import ENDS, Phase
+from greenroom.domain.plan import CONTRACT
 from greenroom.domain.records import Entry, Judged, Moved, Requested
 from greenroom.domain.release import Release, Service
 from greenroom.domain.status import waits_for_approval
@@ -35,6 +37,7 @@ KINDS = frozenset(
         "aborted",
         "rolled_back",
         "rehearsed",
+        "contracted",
         "failed",
     )
 )
@@ -80,6 +83,8 @@ def _found(before: Service, entry: Entry, after: Service) -> tuple[str, str] | N
             return ("recovered", "the route is as expected again") if before.drift else None
         case Judged(subject="stuck", verdict=verdict, reason=reason):
             return ("recovered" if verdict is Verdict.PASS else "stuck"), reason
+        case Judged(subject=CONTRACT.subject, verdict=verdict, reason=reason):
+            return _contract(before, after, verdict, reason)
         case Judged(subject=subject) as record if subject.startswith("gate:"):
             return _gate(before, record, after)
         case _:
@@ -145,6 +150,21 @@ def _gate(before: Service, record: Judged, after: Service) -> tuple[str, str] | 
     return None
 
 
+def _contract(before: Service, after: Service, verdict: Verdict, reason: str) -> tuple[str, str] | None:
+    """Told once each: that it waits (it may hide something meanwhile), that it is over, that it was refused."""
+    known = before.contract.judged if before.contract else None
+    live = after.active.version if after.active else "nothing"
+    match verdict:
+        case Verdict.PASS:
+            return "contracted", _with(f"the old is gone from the database, {live} is live", reason)
+        case Verdict.WAIT:
+            hides = "greenroom db restore" in reason
+            told = known is not None and "greenroom db restore" in known.reason
+            return ("warned", _with("the old was moved out of reach", reason)) if hides and not told else None
+        case _:
+            return "warned", _with("nothing more was taken from the database", reason)
+
+
 def _share(release: Release) -> int:
     return 100 if release.whole else release.share
 
@@ -191,6 +211,8 @@ def _ways(kind: str, after: Service, at: float) -> dict[str, str]:
         case "paused":
             moved = after.release is not None and after.release.row.exposed
             return {"greenroom resume": "goes on"} | (back if moved else {"greenroom abort": "ends the release"})
+        case "warned" if after.running is None:
+            return {"greenroom db status": "tells what is out of reach", "greenroom db restore": "puts it back"}
         case "shifted" | "warned":
             return back if after.release is not None and after.release.baseline is not None else {}
         case "succeeded":

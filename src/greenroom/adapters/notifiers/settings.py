@@ -25,6 +25,7 @@ Kind = Literal[
     "rolled_back",
     "rehearsed",
     "failed",
+    "contracted",
 ]
 
 _PLACES = ("service", "release", "version", "kind")

@@ -25,6 +25,7 @@ MARKS: Mapping[str, tuple[str, str]] = {
     "rolled_back": ("⏪", "#c53030"),
     "rehearsed": ("🎭", "#2f855a"),
     "failed": ("❌", "#c53030"),
+    "contracted": ("🧹", "#2f855a"),
 }
 """By kind: a sign and a colour, both beside the words and never instead of them."""
 
