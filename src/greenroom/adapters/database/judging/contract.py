@@ -108,13 +108,18 @@ def _writing_trigger(change: c.DropColumn, together: Sequence[Change], later: Se
     known = world.tables.get(table)
     for name, function in (known.triggers if known else {}).items():
         body = world.bodies.get(function, "")
-        off = any(name.upper() in each or each.split()[-1] in ("ALL", "USER") for each in disabled)
+        off = any(_written(name) in each or each.split()[-1] in ("ALL", "USER") for each in disabled)
         if not off and (not body or column in body.lower()):
             return name
     dropped = [
         other.name for other in later if isinstance(other, c.Drop) and other.kind == "trigger" and other.table == table
     ]
-    return next((name for name in dropped if not any(name.upper() in each for each in disabled)), "")
+    return next((name for name in dropped if not any(_written(name) in each for each in disabled)), "")
+
+
+def _written(name: str) -> str:
+    """Within double quotes or not, in capitals."""
+    return name.replace('"', '""').upper()
 
 
 def _not_null(change: c.SetNotNull, world: World) -> Iterator[Hit]:
@@ -125,7 +130,8 @@ def _not_null(change: c.SetNotNull, world: World) -> Iterator[Hit]:
         return
     for constraint in known.constraints.values() if known else ():
         asked = "".join(constraint.condition.lower().replace('"', "").replace("(", " ").replace(")", " ").split())
-        if constraint.kind == "check" and not constraint.not_valid and asked == f"{column}isnotnull".lower():
+        wanted = "".join(f"{column} is not null".lower().replace('"', "").split())
+        if constraint.kind == "check" and not constraint.not_valid and asked == wanted:
             return
     there = world.column(table, column)
     if there is not None and not there.nullable:

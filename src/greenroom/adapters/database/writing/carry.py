@@ -167,8 +167,11 @@ class Carrier:
     def _replica_identity(self) -> None:
         for index in self.column.indexes:
             if index.identity and index.name in self.names:
+                allow = (
+                    "-- greenroom: allow table-action: it changes what is logged of a row from now on, and reads none"
+                )
                 statement = f"ALTER TABLE {self.table} REPLICA IDENTITY USING INDEX {self.names[index.name]}"
-                self.done.contract.append(statement)
+                self.done.contract.append(f"{allow}\n{statement}")
 
 
 def literal(text: str) -> str:

@@ -144,7 +144,7 @@ def _life(
         forth, home = f"NEW.{after} := {rowwise(by)};", f"NEW.{before} := {rowwise(back)};"
         backfill = ("yaml", declared(table, [(after, by)], before))
     else:
-        forth, home = f"NEW.{after} := CAST(NEW.{before} AS {kind});", _checked(before, after, old.type, kind)
+        forth, home = f"NEW.{after} := NEW.{before};", _back(before, after, old.type, kind)
         backfill = ("sql", f"UPDATE {table} SET {after} = CAST({before} AS {kind});\n")
     if old.sequence and kind == "bigint":
         late = [*late, f"ALTER SEQUENCE {old.sequence} AS bigint"]
@@ -163,8 +163,13 @@ def _life(
     )
 
 
-def _checked(before: str, after: str, old: str, new: str) -> str:
-    """What the old type cannot hold is refused until contract: the version before could be needed again."""
+def _back(before: str, after: str, old: str, new: str) -> str:
+    """What the old type cannot hold is refused until contract: the version before could be needed again.
+
+    A cast between integers fails by itself, and so does the assignment of a text that is too long; others round.
+    """
+    if old in _INTEGERS and new in _INTEGERS or old.startswith("character varying") or old == "text":
+        return f"NEW.{before} := NEW.{after};"
     return (
         f"NEW.{before} := CAST(NEW.{after} AS {old});\n"
         f"IF CAST(NEW.{before} AS {new}) IS DISTINCT FROM NEW.{after} THEN\n"
