@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,9 +17,9 @@ import psycopg
 from greenroom.adapters.database.contracting import ContractSettings, contract, hold, restore
 from greenroom.adapters.database.ledger import Ledger, Recorded
 from greenroom.adapters.database.running import Pace
-from greenroom.adapters.database.target import Target, of
+from greenroom.adapters.database.target import Session, Target, of
 from greenroom.domain.opinion import Finding
-from greenroom.domain.schema import Migration, Order, Script, Stage, Stand
+from greenroom.domain.schema import Dialect, Migration, Order, Script, Stage, Stand
 from tests.rigs.postgres import Cluster
 
 NAME = "0007_new"
@@ -125,9 +128,9 @@ def migration(contract_sql: str = CONTRACT, name: str = NAME, expand: str = EXPA
     return Migration(name, {**scripts, Stage.CONTRACT: Script(f"migrations/{name}/contract.sql", contract_sql)})
 
 
-def expanded(shop: Shop, *migrations: Migration, release: str = "r42") -> None:
+def expanded_in(target: Target, *migrations: Migration, release: str = "r42") -> None:
     """As after the release that brought them: expand done, contract to be done."""
-    session = shop.target.open("test")
+    session = target.open("test")
     try:
         ledger = Ledger(session, "shop")
         ledger.make()
@@ -152,7 +155,7 @@ def opened(cluster: Cluster, *migrations: Migration, start: Sequence[str] = (STA
         for sql in start:
             db.execute(sql)
         db.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO shop_blue, shop_green")
-    expanded(shop, *(migrations or (migration(),)))
+    expanded_in(shop.target, *(migrations or (migration(),)))
     return shop
 
 
@@ -161,6 +164,77 @@ def written(folder: Path, files: dict[str, str]) -> str:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     return str(folder)
+
+
+@dataclass
+class Countdown:
+    """Ends this process, as SIGKILL does, before the write or commit of this number."""
+
+    left: int
+
+    def tick(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass
+class DeadlySession:
+    session: Session
+    countdown: Countdown
+    dialect: Dialect = field(init=False)
+    number: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.dialect, self.number = self.session.dialect, self.session.number
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.session, name)
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self.session.rows(sql, values)
+
+    def run(self, sql: str, values: Sequence[Any] = ()) -> int:
+        self.countdown.tick()
+        return self.session.run(sql, values)
+
+    @contextlib.contextmanager
+    def transaction(self, **limits: float) -> Iterator[None]:
+        with self.session.transaction(**limits):
+            yield
+            self.countdown.tick()
+
+    def close(self) -> None:
+        self.session.close()
+
+
+@dataclass
+class Deadly:
+    """`target`, until the countdown is over; the test fills it in."""
+
+    countdown: Countdown
+    target: Any = None
+    dialect: Dialect = Dialect.POSTGRES
+    place: str = "here"
+
+    def open(self, purpose: str, *, patience: float = 0.0) -> Session:
+        return DeadlySession(self.target.open(purpose, patience=patience), self.countdown)
+
+
+def killed_by(number: int, act: Callable[[Deadly], object]) -> bool:
+    """In a process of its own, which dies before its write or commit of this number. False: it was at its end before."""
+    child = os.fork()
+    if child == 0:
+        try:
+            act(Deadly(Countdown(number)))
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WIFSIGNALED(status)
 
 
 def until(true: Callable[[], bool], what: str) -> None:

@@ -340,6 +340,24 @@ def test_while_it_is_hidden_it_is_not_dropped_too_early(shop: Shop) -> None:
     assert "greenroom_gone_old" in shop.columns
 
 
+def test_a_contract_that_failed_in_the_middle_can_put_back_what_it_hid(cluster: Cluster) -> None:
+    """But not what it has done besides, so that there is no way back."""
+    more = CONTRACT.replace("COLUMN old", "COLUMN old, DROP CONSTRAINT no")
+    wrong = f"ALTER TABLE users ALTER new SET DEFAULT 'x'; {more}"
+    shop = opened(cluster, migration(wrong))
+    shop.settings = SOFT
+    shop.contract()
+    with pytest.raises(Permanent, match=r"0007_new/contract.sql:2"):
+        shop.contract(now=ORDER.now + 9999)
+    assert shop.stand() == "running"
+    assert shop.restore().verdict is Verdict.PASS
+    assert "old" in shop.columns
+    assert "is dropping" in shop.hold().reason
+    shop.run("ALTER TABLE users ADD CONSTRAINT no CHECK (id > 0)")
+    assert shop.contract(now=ORDER.now + 9999).verdict is Verdict.PASS
+    assert shop.columns == {"id", "name", "new"}
+
+
 def test_tables_and_views_are_hidden_too(cluster: Cluster) -> None:
     both = migration('DROP VIEW seen; DROP TABLE "Old Users"; DROP TABLE stock.old', expand="")
     shop = opened(cluster, both)

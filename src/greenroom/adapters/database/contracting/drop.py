@@ -107,10 +107,12 @@ def check(asked: Asked) -> None:
     row = lock.locked(ledger, order)
     if row.state == lock.GOING_BACK:
         raise Stopped([lock.going_back(row)])
+    now = ledger.migration(asked.row.name, Stage.CONTRACT)
+    if now is not None and now.state is Stand.RUNNING:
+        return  # there is no way back any more: what is half done is to be finished
     if problems := Excuses.of(order, asked.statements).left(gate.standing(asked)):
         raise Stopped(problems)
-    now = ledger.migration(asked.row.name, Stage.CONTRACT)
-    if now is None or now.state not in (asked.row.state, Stand.RUNNING):
+    if now is None or now.state is not asked.row.state:
         text = f"somebody has put back what {asked.row.name} had hidden"
         raise Stopped([Problem("soft-drop", text, hint="ask again: it begins anew")])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from greenroom.adapters.database.contracting import dependents, hiding, rewriting
+from greenroom.adapters.database.contracting import dependents, hiding, rewriting, steps
 from greenroom.adapters.database.contracting.excuses import Problem
 from greenroom.adapters.database.contracting.going import Going, created, going
 from greenroom.adapters.database.contracting.sessions import sessions
@@ -80,7 +80,7 @@ def _window(asked: Asked) -> list[Problem]:
             "rollback-window",
             f"version {version} still runs on {colour}, so that a rollback may need it",
             Verdict.WAIT,
-            "`greenroom retire` ends it now; it also ends by itself with keep_warm",
+            "`greenroom retire` ends it now, and keep_warm by itself; or `--close-window --why …`",
         )
         for colour, version in sorted(order.colours.items())
         if version and version != order.running
@@ -150,10 +150,18 @@ def _takes_more(asked: Asked) -> list[Problem]:
 
 
 def _kept_triggers(asked: Asked) -> list[Problem]:
-    """The function of a trigger that stays, though it writes a column that goes."""
+    """The trigger that stays, though it writes a column that goes."""
+    match asked.ledger.session.dialect:
+        case Dialect.POSTGRES:
+            return _functions_left(asked)
+        case Dialect.MYSQL:
+            return steps.problems(asked.ledger.session, asked.statements)
+        case _:  # SQLite refuses the drop itself
+            return []
+
+
+def _functions_left(asked: Asked) -> list[Problem]:
     session = asked.ledger.session
-    if session.dialect is not Dialect.POSTGRES:
-        return []
     gone = {one.name for one in asked.goings if one.kind == "trigger"}
     dropped = {one.name.partition("(")[0].rpartition(".")[2] for one in asked.goings if one.kind == "function"}
     found = []

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from greenroom.adapters.database.contracting.excuses import Problem
 from greenroom.adapters.database.contracting.going import Going, going
+from greenroom.adapters.database.contracting.store import Store
 from greenroom.adapters.database.ledger import Held, Ledger, Recorded, outdated
 from greenroom.adapters.database.reading import changes, split
 from greenroom.adapters.database.running.pace import Pace
@@ -77,20 +78,23 @@ def going_back(row: Held) -> Problem:
 
 def _too_late(ledger: Ledger, order: Order) -> str:
     """Why the version before cannot come back, with the way out; "" if it can."""
+    hidden = {one.name for one in Store(ledger).hidden()}
     for row in ledger.migrations():
-        if row.stage is not Stage.CONTRACT or row.release != order.release or row.state is Stand.PENDING:
+        ours = row.stage is Stage.CONTRACT and row.release == order.release
+        if not ours or row.state is Stand.PENDING and row.name not in hidden:
             continue
         what = ", ".join(map(str, goes(row, ledger.session.dialect))) or "what it takes away"
-        if row.state is Stand.SOFT:
+        by = row.by or "the engine"
+        if row.state in (Stand.SOFT, Stand.PENDING):
             return (
-                f"the contract of {row.name} has hidden {what} (by {row.by or 'the engine'}); `greenroom db restore"
-                f" {row.name}` puts it back at once, and then `greenroom rollback` works again"
+                f"the contract of {row.name} has hidden {what} (by {by}); `greenroom db restore {row.name}` puts it back"
+                " at once, and then `greenroom rollback` works again"
             )
         done = "has dropped" if row.state is Stand.DONE else "is dropping"
         when = time.strftime(" at %Y-%m-%d %H:%M:%SZ", time.gmtime(row.done_at)) if row.done_at else ""
         return (
-            f"the contract of {row.name} {done} {what}{when} (by {row.by or 'the engine'}), which the version before"
-            f" needs; go forward: deploy a new version, with what is to be different, as a new release"
+            f"the contract of {row.name} {done} {what}{when} (by {by}), which the version before needs; go forward: deploy"
+            " a new version, with what is to be different, as a new release"
         )
     return ""
 

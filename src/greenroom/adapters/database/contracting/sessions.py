@@ -29,7 +29,10 @@ _MYSQL = """
 SELECT id, user, '', host FROM information_schema.processlist
 WHERE db = database() AND id <> connection_id() AND command NOT IN ('Daemon', 'Binlog Dump') ORDER BY id
 """
-_MYSQL_RIGHT = "SELECT count(*) FROM information_schema.user_privileges WHERE privilege_type = 'PROCESS'"
+_MYSQL_RIGHT = """
+SELECT count(*) FROM information_schema.user_privileges WHERE privilege_type = 'PROCESS'
+AND grantee = CONCAT('\\'', REPLACE(CURRENT_USER(), '@', '\\'@\\''), '\\'')
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from greenroom.adapters.database.contracting.going import Going
 from greenroom.adapters.database.contracting.statements import Counted, look, suddenly
 from greenroom.adapters.database.contracting.store import Hidden, Store
 from greenroom.adapters.database.target import Session
-from greenroom.domain.schema import Stand
+from greenroom.domain.schema import Stage, Stand
+from greenroom.errors import Permanent
 
 
 def plan(asked: Asked, goings: Sequence[Going]) -> None:
@@ -56,15 +57,28 @@ def back(session: Session, hidden: Sequence[Hidden]) -> None:
 
 
 def put_back(asked: Asked) -> None:
-    """In a transaction with the row locked: all of it, and the contract is as if it had not begun."""
-    ledger, store = asked.ledger, Store(asked.ledger)
-    back(ledger.session, asked.hidden)
-    store.show(asked.row.name)
-    store.forget(asked.row.name)
-    ledger.put_migration(replace(asked.row, state=Stand.PENDING, begun_at=None))
-    row = ledger.held()
-    if row is not None and row.state == lock.CONTRACTING:
-        lock.put(ledger, asked.order, lock.OPEN)
+    """All of it, and the contract is as if it had not begun, unless other statements of its file have run. Where each step
+    stands for itself, the ledger says first that it is over, and last that nothing is hidden.
+    """
+    ledger, store, name = asked.ledger, Store(asked.ledger), asked.row.name
+    whole = ledger.grammar.transactional
+    with ledger.session.transaction(statement_timeout=5.0):
+        row = lock.locked(ledger, asked.order)
+        now = ledger.migration(name, Stage.CONTRACT)
+        assert now is not None
+        if whole:
+            back(ledger.session, asked.hidden)
+            store.show(name)
+        elif now.state not in (Stand.SOFT, Stand.PENDING):
+            raise Permanent(f"The contract of {name} is dropping what it had hidden.")
+        if now.state in (Stand.SOFT, Stand.PENDING):
+            store.forget(name)
+            ledger.put_migration(replace(now, state=Stand.PENDING, begun_at=None))
+            if row.state == lock.CONTRACTING:
+                lock.put(ledger, asked.order, lock.OPEN)
+    if not whole:
+        back(ledger.session, asked.hidden)
+        store.show(name)
 
 
 def alarm(asked: Asked, store: Store) -> str:

@@ -71,16 +71,14 @@ def restore(target: Target, order: Order, name: str) -> Finding:
 
 
 def _restored(ledger: Ledger, order: Order, name: str) -> Finding:
-    with ledger.session.transaction(statement_timeout=5.0):
-        lock.locked(ledger, order)
-        asked = _asked(ledger, order, ContractSettings(), name)
-        if asked.row.state in (Stand.RUNNING, Stand.DONE):
-            return Finding(
-                Verdict.FAIL, f"the contract of {name} {'is dropping' if asked.hidden else 'has dropped'} it"
-            )
-        if asked.row.state is Stand.PENDING:
-            return Finding(Verdict.PASS, f"nothing of {name} is hidden")
-        soft.put_back(asked)
+    ledger.fence(order)
+    asked = _asked(ledger, order, ContractSettings(), name)
+    begun = asked.row.state in (Stand.RUNNING, Stand.DONE)
+    if begun and not (asked.hidden and ledger.grammar.transactional):
+        return Finding(Verdict.FAIL, f"the contract of {name} {'is dropping' if asked.hidden else 'has dropped'} it")
+    if not asked.hidden:
+        return Finding(Verdict.PASS, f"nothing of {name} is hidden")
+    soft.put_back(asked)
     return Finding(Verdict.PASS, f"{', '.join(str(one.going) for one in asked.hidden)} is back")
 
 
@@ -118,10 +116,15 @@ def _asked(ledger: Ledger, order: Order, settings: ContractSettings, name: str) 
 def _one(at_work: Runner, guard: drop.Guard, asked: Asked, tell: Tell) -> Finding:
     excuses = Excuses.of(asked.order, asked.statements)
     store = Store(asked.ledger)
+    if asked.hidden and asked.row.state is Stand.PENDING:  # somebody began to put it back, and was killed
+        soft.put_back(asked)
+        asked = replace(asked, hidden=())
+    if asked.row.state is Stand.SOFT and not asked.ledger.grammar.transactional:
+        soft.finish(asked.ledger.session, asked.hidden)
     if asked.hidden and (found := _alarm(asked, store, tell)):
         return found
     begun = asked.row.state is Stand.RUNNING
-    problems = gate.standing(asked) if begun else gate.demands(asked)
+    problems = [] if begun else gate.demands(asked)  # there is no way back: what is half done is to be finished
     if left := excuses.left(problems):
         return _refused(asked, left)
     soften = [] if begun else _soften(asked, excuses)
@@ -142,8 +145,6 @@ def _one(at_work: Runner, guard: drop.Guard, asked: Asked, tell: Tell) -> Findin
     try:
         if soften and not asked.hidden:
             return _hide(asked, store, soften, tell)
-        if asked.row.state is Stand.SOFT:
-            soft.finish(asked.ledger.session, [] if asked.ledger.grammar.transactional else asked.hidden)
         drop.carry_out(at_work, guard, asked)
     except drop.Stopped as stopped:
         return _refused(asked, stopped.problems)
@@ -201,17 +202,11 @@ def _alarm(asked: Asked, store: Store, tell: Tell) -> Finding | None:
     said = soft.alarm(asked, store)
     if not said:
         return None
-    lock.insist(lambda: _put_back(asked), Pace(tries=12))
+    lock.insist(lambda: soft.put_back(asked), Pace(tries=12))
     what = ", ".join(str(one.going) for one in asked.hidden)
     text = f"{what} was put back: since it was hidden, {said}"
     tell(text)
     return Finding(Verdict.FAIL, f"{text}; look which statements failed (the server's log names them) [soft-drop]")
-
-
-def _put_back(asked: Asked) -> None:
-    with asked.ledger.session.transaction(statement_timeout=5.0):
-        lock.locked(asked.ledger, asked.order)
-        soft.put_back(asked)
 
 
 def _refused(asked: Asked, problems: Sequence[Problem]) -> Finding:
