@@ -35,6 +35,7 @@ bench: dev ## the benchmarks; writes docs/reference/benchmarks.md
 docs: dev ## write the generated parts of the docs anew
 	@$(BIN)/python scripts/phases.py
 	@$(BIN)/python scripts/verdicts.py
+	@$(BIN)/python scripts/migration_rules.py
 	@$(BIN)/python -m greenroom.config.reference docs/reference
 
 lock: dev ## lock the dependencies anew (UPGRADE=1: to the newest)

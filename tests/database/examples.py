@@ -1,0 +1,24 @@
+"""The examples of a rule, judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from greenroom.adapters.database.judging import Context, Example, Schema, created, judge
+from greenroom.adapters.database.reading import split
+from greenroom.adapters.database.shadow.facts import Facts
+from greenroom.domain.schema import Ruled
+
+
+def judged(example: Example, facts: Mapping[int, Facts] | None = None, running: str = "41") -> list[Ruled]:
+    dialect = example.dialect
+    before = split(example.before, dialect)
+    context = Context(
+        dialect,
+        running,
+        Schema(split(example.schema, dialect)) if example.schema else None,
+        before,
+        facts or {},
+        created(before, dialect),
+    )
+    return judge(split(example.sql, dialect, "example.sql"), example.stage, context)
