@@ -118,8 +118,12 @@ class SqliteServer:
         return int(session.rows(f"SELECT count(*) FROM {table.name}")[0][0])
 
     def differs(self, column: str, type: str, value: str) -> str:
-        """Byte by byte, whatever the column's collation; its affinity holds for both sides, as for what is stored."""
-        return f"(({column} COLLATE BINARY) IS NOT ({value}))"
+        """What would be stored is compared, byte by byte whatever the column's collation. A column of texts keeps a number
+        as its text, one of REAL a whole number as the nearest that it can hold.
+        """
+        kinds = {"TEXT": "'integer', 'real'", "REAL": "'integer'"}.get(affinity(type), "")
+        stored = f"CASE WHEN typeof({value}) IN ({kinds}) THEN CAST({value} AS {affinity(type)}) ELSE {value} END"
+        return f"(({column} COLLATE BINARY) IS NOT ({stored if kinds else value}))"
 
     def shown(self, key: Key, name: str) -> str:
         return f"CAST({name} AS TEXT)"

@@ -132,8 +132,8 @@ class SqliteSession:
                 with self._said():
                     self._connection.execute("COMMIT")
             finally:
-                if self._connection.in_transaction:
-                    with contextlib.suppress(sqlite3.Error):
+                with contextlib.suppress(sqlite3.Error):  # also where it was closed meanwhile
+                    if self._connection.in_transaction:
                         self._connection.execute("ROLLBACK")
         finally:
             self._busy(self._outside)
