@@ -25,6 +25,7 @@ migrations:
   shadow: "${SHADOW_URL}"
   soft_drop: 2s
   evidence_for: 1s
+  tries: 4
 """
 TABLE = """
 CREATE EXTENSION IF NOT EXISTS pg_stat_statements;
@@ -116,3 +117,52 @@ def test_a_rename_under_load_with_a_way_back_and_the_end_of_the_old_name(club: C
     club.traffic.stop()
     assert not club.faults(), lost(club.faults())
     assert club.ask("SELECT sum(writes) FROM members") == len([r for r in club.asked() if r.good])
+
+
+def migration(club: Club, name: str, expand: str) -> None:
+    folder = club.shop / "migrations" / name
+    folder.mkdir()
+    (folder / "expand.sql").write_text(expand)
+
+
+def test_what_the_running_version_cannot_live_with_and_what_cannot_be_had_ends_before_any_harm(club: Club) -> None:
+    club.knows("old_preference")
+    good = club.deployed()
+    club.begin()
+
+    migration(club, "0001_gone", "ALTER TABLE members DROP COLUMN old_preference;\n")
+    refused = club.run("deploy", club.version()).expect(4)
+    assert "migrations/0001_gone/expand.sql:1" in refused.out
+    assert "drop-column" in refused.out
+    assert f"Version {good} may still use `members.old_preference`" in refused.out
+    shutil.rmtree(club.shop / "migrations" / "0001_gone")
+
+    migration(club, "0001_note", "ALTER TABLE members ADD COLUMN note text;\n")
+    with club.cluster.connect(club.name) as reader:
+        reader.autocommit = False
+        reader.execute("SELECT count(*) FROM members")
+        in_the_way = reader.info.backend_pid
+        late = club.version()
+        command = club.start("deploy", late)
+        club.until_phase(late, Phase.EXPAND)
+        club.wait(lambda: "0001_note" in _log(club) or "members" in _log(club), "the statement was tried")
+        club.kill(club.engine(), *[pid for pid in club.living() if "greenroom.adapters.database" in _words(pid)])
+        command.signal(2)
+        command.wait().expect(130)
+        again = club.run("deploy", late).expect(4)
+        assert f"session {in_the_way} " in again.out, again
+        reader.rollback()
+    club.deployed()
+    assert "note" in club.columns()
+
+    assert club.traffic is not None
+    club.traffic.stop()
+    assert not club.faults(), lost(club.faults())
+
+
+def _log(club: Club) -> str:
+    return "".join(path.read_text() for path in (club.state / "logs" / "migrations").glob("*.log"))
+
+
+def _words(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

@@ -77,7 +77,7 @@ def _kept(ask: Ask, settings: SqlSettings) -> list[Migration]:
 
 def refusal(refused: Sequence[Ruled]) -> Finding:
     more = f" ({len(refused) - 1} more are refused)" if len(refused) > 1 else ""
-    return Finding(Verdict.FAIL, f"{line(refused[0])}{more}", evidence=tuple(map(line, refused)))
+    return Finding(Verdict.FAIL, f"{line(refused[0])}{more}", evidence=tuple(map(line, refused[1:])))
 
 
 def line(one: Ruled) -> str:
