@@ -14,10 +14,14 @@ from greenroom.domain.schema import Dialect
 
 @dataclass(slots=True)
 class Carried:
-    """Statements without their `;`. `last`: parts of the ALTER TABLE that drops the column."""
+    """Statements without their `;`. `first`, `last`: parts of the ALTER TABLE that drops the column, before and behind it.
+
+    What is of other columns as well is dropped by its name: nothing goes that is not named.
+    """
 
     expand: list[str] = field(default_factory=list)
     contract: list[str] = field(default_factory=list)
+    first: list[str] = field(default_factory=list)
     last: list[str] = field(default_factory=list)
     concerns: list[Concern] = field(default_factory=list)
 
@@ -39,6 +43,7 @@ class Carrier:
         self.not_null()
         self._constraints()
         self._replica_identity()
+        self._shared()
         return self.done
 
     def not_null(self) -> None:
@@ -119,7 +124,7 @@ class Carrier:
         )
 
     def _statistics(self) -> None:
-        for name, definition in self.column.statistics:
+        for name, definition, full in self.column.statistics:
             behind = definition.partition(" STATISTICS ")[2]
             tokens = list(Tokens(behind, Dialect.POSTGRES))
             start = next((t.start for t in tokens if t.text in ("(", "ON")), 0)
@@ -127,6 +132,7 @@ class Carrier:
             body = self._swap(kinds, f"The statistics {name}")
             if rest:
                 self.done.expand.append(f"CREATE STATISTICS {self._name(name)} {body} FROM {self.table}")
+                self.done.contract.append(f"DROP STATISTICS {full}")
 
     def _small(self) -> None:
         """The planner's hints, the comment, rights on the column."""
@@ -172,6 +178,17 @@ class Carrier:
                 )
                 statement = f"ALTER TABLE {self.table} REPLICA IDENTITY USING INDEX {self.names[index.name]}"
                 self.done.contract.append(f"{allow}\n{statement}")
+
+    def _shared(self) -> None:
+        for index in self.column.indexes:
+            if index.shared and index.name in self.names:
+                if index.constraint:
+                    self.done.first.append(f"DROP CONSTRAINT {self.quote(index.called)}")
+                else:
+                    name = self._in_schema(self.quote(index.name))
+                    self.done.contract.append(f"DROP INDEX CONCURRENTLY {name}")
+        keys = [f"DROP CONSTRAINT {self.quote(key.name)}" for key in self.column.constraints if key.shared]
+        self.done.first += keys
 
 
 def literal(text: str) -> str:

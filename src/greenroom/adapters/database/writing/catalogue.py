@@ -38,7 +38,10 @@ FROM pg_attribute a, aclexplode(a.attacl) x WHERE a.attrelid = %s::oid AND a.att
 _INDEXES = """
 SELECT c.relname, pg_get_indexdef(i.indexrelid), i.indisunique, coalesce(to_jsonb(i)->>'indnullsnotdistinct', '') = 'true',
        coalesce(k.contype::text, ''), coalesce(k.condeferrable, false), i.indisreplident, i.indisvalid,
-       coalesce(k.conname, ''), i.indpred IS NOT NULL, obj_description(i.indexrelid, 'pg_class')
+       coalesce(k.conname, ''), obj_description(i.indexrelid, 'pg_class'),
+  EXISTS (SELECT FROM unnest(coalesce(k.conkey, i.indkey::int2[])) n WHERE n NOT IN (0, %s))
+  OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+    AND d.refobjid = i.indrelid AND d.refobjsubid NOT IN (0, %s))
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x')
 WHERE i.indrelid = %s::oid AND (%s = ANY (i.indkey::int2[]) OR EXISTS (SELECT FROM pg_depend d
@@ -47,11 +50,12 @@ ORDER BY c.relname
 """
 _CONSTRAINTS = """
 SELECT conname, contype::text, pg_get_constraintdef(oid), convalidated, conrelid::bigint,
-       coalesce(to_jsonb(k)->>'confdelsetcols', '') <> '', obj_description(oid, 'pg_constraint')
+       coalesce(to_jsonb(k)->>'confdelsetcols', '') <> '', obj_description(oid, 'pg_constraint'), cardinality(conkey) > 1
 FROM pg_constraint k WHERE conrelid = %s::oid AND contype IN ('c', 'f') AND %s = ANY (conkey) ORDER BY conname
 """
 _STATISTICS = """
-SELECT s.stxname, pg_get_statisticsobjdef(s.oid) FROM pg_statistic_ext s
+SELECT s.stxname, pg_get_statisticsobjdef(s.oid), quote_ident(n.nspname) || '.' || quote_ident(s.stxname)
+FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
 WHERE s.stxrelid = %s::oid AND EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_statistic_ext'::regclass
   AND d.objid = s.oid AND d.refobjid = s.stxrelid AND d.refobjsubid = %s) ORDER BY 1
 """
@@ -76,7 +80,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """`constraint`: p, u or x where one stands behind it, with its name in `called`."""
+    """`constraint`: p, u or x where one stands behind it, with its name in `called`. `shared`: of other columns, too."""
 
     name: str
     definition: str
@@ -87,8 +91,8 @@ class Index:
     identity: bool
     valid: bool
     called: str
-    partial: bool
     comment: str | None
+    shared: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ class Constraint:
     table: int
     sets_columns: bool
     comment: str | None
+    shared: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ class Column:
     grants: tuple[tuple[str, bool, tuple[str, ...]], ...]
     indexes: tuple[Index, ...]
     constraints: tuple[Constraint, ...]
-    statistics: tuple[tuple[str, str], ...]
+    statistics: tuple[tuple[str, str, str], ...]
 
 
 def table(session: Session, where: Place, quote: Quote) -> Table:
@@ -181,9 +186,9 @@ def column(session: Session, where: Table, name: str) -> Column:
         where, name, number, kind, not_null, default or "", identity, generated, collation or "", target, comment or "",
         constrained, options or "", storage or "", sequence or "", type_oid,
         grants=tuple((who, more, tuple(what.split(","))) for who, more, what in session.rows(_GRANTS, keys)),
-        indexes=tuple(Index(*row) for row in session.rows(_INDEXES, [*keys, number])),
+        indexes=tuple(Index(*row) for row in session.rows(_INDEXES, [number, number, *keys, number])),
         constraints=tuple(Constraint(*row) for row in session.rows(_CONSTRAINTS, keys)),
-        statistics=tuple((called, made) for called, made in session.rows(_STATISTICS, keys)),
+        statistics=tuple((called, made, full) for called, made, full in session.rows(_STATISTICS, keys)),
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ class Life:
     backfill: tuple[str, str]
     expand: Sequence[str] = ()
     contract: Sequence[str] = ()
+    first: Sequence[str] = ()
     last: Sequence[str] = ()
     before: Sequence[str] = field(default=())
 
@@ -68,7 +69,8 @@ class Life:
     def _contract(self, quote: Quote) -> str:
         table = self.column.table.written
         trigger, function = self._names(quote)
-        last = ", ".join([f"DISABLE TRIGGER {trigger}", f"DROP COLUMN {quote(self.column.name)}", *self.last])
+        drop = f"DROP COLUMN {quote(self.column.name)}"
+        last = ", ".join([f"DISABLE TRIGGER {trigger}", *self.first, drop, *self.last])
         text = _comment("When nobody can need the old column any more.", *self.before)
         if self.contract:
             text += join(self.contract) + "\n"

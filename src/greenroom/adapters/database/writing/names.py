@@ -159,8 +159,9 @@ def listed(sql: str) -> list[str]:
 
 def _expression(sql: str) -> list[Token]:
     tokens = list(Tokens(sql, Dialect.POSTGRES))
-    for token in tokens:
-        if token.kind in (Kind.END, Kind.COMMENT) or token.word in ("SELECT", "WITH", "NEW", "OLD"):
+    for i, token in enumerate(tokens):
+        row = token.word in ("NEW", "OLD") and i + 1 < len(tokens) and tokens[i + 1].text == "."
+        if token.kind in (Kind.END, Kind.COMMENT) or token.word in ("SELECT", "WITH") or row:
             raise UsageError(
                 f"{sql!r} holds {token.text!r}: it must be an expression over the columns of one row",
                 hint="write it like split_part(name, ' ', 1); what needs other tables cannot be kept equal row by row",

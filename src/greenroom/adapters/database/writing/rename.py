@@ -76,6 +76,7 @@ def _life(old: Column, new: str, quote: Quote, carried: Carried, accepted: list[
         backfill=("sql", f"UPDATE {table} SET {after} = {before};\n"),
         expand=[*early, *carried.expand],
         contract=[*carried.contract, *late],
+        first=carried.first,
         last=carried.last,
         before=[f"First: {reason}" for reason in accepted],
     )

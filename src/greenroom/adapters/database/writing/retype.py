@@ -158,6 +158,7 @@ def _life(
         backfill=backfill,
         expand=[*early, *carried.expand],
         contract=[*carried.contract, *late],
+        first=carried.first,
         last=carried.last,
         before=[f"First: {reason}" for reason in accepted],
     )
