@@ -15,6 +15,7 @@ from greenroom.cli.look import own_look
 from greenroom.cli.quick import merged
 from greenroom.cli.text import wrapped
 from greenroom.domain.release import Service
+from greenroom.domain.schema import Stand
 from greenroom.errors import GreenroomError, JournalMissing, UsageError
 from greenroom.ports import Life
 
@@ -64,6 +65,7 @@ def checks(context: Context) -> Iterator[Check]:
     else:
         yield Check("file", "ok", f"{context.file}: service {installed.name}")
         yield from _preflight(installed)
+        yield from _database(installed)
     yield _disk(installed.state)
     yield from _standing(context, installed)
 
@@ -83,6 +85,25 @@ def _preflight(installed: Installation) -> Iterator[Check]:
         yield Check("set-up", "fail", problem)
     if not problems:
         yield Check("set-up", "ok", "all is as a deploy needs it, on every machine of the file")
+
+
+def _database(installed: Installation) -> Iterator[Check]:
+    """The one that both colours share, where the file brings migrations along."""
+    try:
+        migrator = installed.migrator()
+        seen = migrator.observe(installed.name) if migrator is not None else None
+    except GreenroomError as error:
+        yield Check("database", "fail", error.message, error.hint)
+        return
+    if seen is None:
+        return
+    if seen.unseen:
+        yield Check("database", "fail", seen.unseen, "no release with migrations can begin until it answers")
+        return
+    hidden = sorted({part.migration for part in seen.parts if part.stand is Stand.SOFT})
+    count = len({part.migration for part in seen.parts})
+    text = f"answers; {count} migrations in its ledger" + (f", {', '.join(hidden)} has something out of reach" if hidden else "")
+    yield Check("database", "ok", text)
 
 
 def _disk(state: Path) -> Check:
