@@ -11,7 +11,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,8 @@ class Work:
     def advance(self, ask: Ask, settings: DatabaseSettings, directory: Path, memo: Document | None) -> Finding:
         """Begins it, or looks how far it is."""
         reap()
-        starts = int((memo or {}).get("starts", 0))
+        kept = (memo or {}).get("starts")
+        starts = kept if isinstance(kept, int) else 0
         who = self._job.found()
         if who is None:
             return self._start(ask, settings, directory, starts)
@@ -154,7 +155,3 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(new, path)
-
-
-def with_memo(finding: Finding, memo: Document | None) -> Finding:
-    return replace(finding, memo=memo)
