@@ -92,7 +92,7 @@ def test_a_column_is_added(shadow: Shadow) -> None:
         "3",
     )
     assert held(facts) == {"users": "ACCESS EXCLUSIVE"}
-    assert str(facts.locks[0]) == "ACCESS EXCLUSIVE on users (keeps out reads and writes)"
+    assert str(facts.locks[0]) == "ACCESS EXCLUSIVE on users: keeps out reads and writes"
     assert (facts.rewrites, facts.scans, facts.writes, facts.autocommit) == ((), (), (), False)
 
 

@@ -5,23 +5,25 @@ A finding is `sure` if it stands whatever anybody read in the statement; others 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from greenroom.adapters.database.judging.rule import Hit
 from greenroom.adapters.database.shadow.facts import Difference
 from greenroom.domain.schema import Ruling, Stage
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`rule`: of `judging.facts.RULES`; `names` fill its templates."""
-
-    rule: str
-    names: Mapping[str, str]
+    hit: Hit
     sure: bool = True
-    ruling: Ruling = Ruling.REFUSE
-    tables: tuple[str, ...] = ()
+
+
+def found(rule: str, sure: bool = True, ruling: Ruling | None = None, **names: object) -> Finding:
+    """`names` fill the rule's templates."""
+    texts = {name: str(value) for name, value in names.items()}
+    return Finding(Hit(rule, texts, ruling=ruling, tables=(texts["table"],) if texts.get("table") else ()), sure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ class Made:
     def has(self, difference: Difference) -> bool:
         return difference.table in self or named(difference) in self
 
+    def with_columns(self, differences: Iterable[Difference]) -> Made:
+        """As a constraint sees it that came in the same statement."""
+        new = {named(d): d.after or {} for d in differences if d.added and d.kind == "column"}
+        return Made({**self.things, **new})
+
     def columns(self, difference: Difference) -> list[Mapping[str, Any]] | None:
         """Of an index or constraint, if all its columns were made by this release."""
         facts = difference.after or difference.before or {}
@@ -47,12 +54,18 @@ def named(difference: Difference) -> str:
     """As `Context.created` names it."""
     if difference.kind in ("table", "column"):
         return difference.name
-    name = difference.name.partition("(")[0] if difference.kind == "function" else difference.name
+    name = difference.name.partition("(")[0] if difference.kind == "function" else bare(difference)
     return f"{difference.kind} {name}"
 
 
-_LOSES = ("table", "view", "column", "sequence", "function", "type", "schema", "extension", "rule", "trigger", "other")
-_RIGHTS = {"policy", "privilege"}
+def bare(difference: Difference) -> str:
+    """Without the table that it belongs to."""
+    return difference.name.removeprefix(f"{difference.table}.") if difference.table else difference.name
+
+
+_RIGHTS = {"privilege": "revoke", "policy": "row-security", "publication": "alter-object"}
+_KINDS = ("table", "column", "view", "sequence", "function", "type", "trigger", "index", "constraint")
+_DROPS = {kind: f"drop-{kind}" for kind in _KINDS}
 _WIDER = ({"character varying", "text"}, {"numeric"}, {"bit varying"}, {"character varying", "citext"})
 
 
@@ -61,58 +74,66 @@ def findings(difference: Difference, stage: Stage, made: Made) -> Iterator[Findi
     if made.has(difference) and not (difference.kind == "column" and difference.table not in made):
         return
     if difference.removed:
-        yield from _removed(difference, stage)
+        yield from removed(difference, stage)
     elif difference.added:
         yield from _added(difference, stage, made)
     else:
         yield from _changed(difference, stage, made)
 
 
-def _removed(difference: Difference, stage: Stage) -> Iterator[Finding]:
-    before, thing = difference.before or {}, f"{difference.kind} {difference.name}"
-    tables = (difference.table,) if difference.table else ()
-    if difference.kind in _RIGHTS or difference.kind == "publication":
-        yield Finding("takes-rights", {"thing": thing}, difference.kind != "privilege", tables=tables)
+def removed(difference: Difference, stage: Stage) -> Iterator[Finding]:
+    before, name, table = difference.before or {}, bare(difference), difference.table
+    if difference.kind in _RIGHTS:
+        what = f"{', '.join(before['may'])} FROM {name}" if "may" in before else f"{difference.kind} {name} is dropped"
+        yield found(_RIGHTS[difference.kind], difference.kind != "privilege", table=table, name=name, what=what)
     elif stage is Stage.CONTRACT:
         return
     elif difference.kind in ("index", "constraint"):
         unique = before.get("unique") or before.get("type") in ("p", "u", "x")
-        yield Finding("takes-away", {"thing": thing}, bool(unique), tables=tables)
-    elif difference.kind in _LOSES:
-        yield Finding("takes-away", {"thing": thing}, tables=tables)
+        yield found(_DROPS[difference.kind], bool(unique), name=name, table=table)
+    elif difference.kind in _DROPS:
+        yield found(_DROPS[difference.kind], name=name, table=table, column=name)
+    else:
+        yield found("drop-object", what=f"DROP {difference.kind.upper()}", name=name, table=table)
 
 
 def _added(difference: Difference, stage: Stage, made: Made) -> Iterator[Finding]:
-    thing, after = f"{difference.kind} {difference.name}", difference.after or {}
-    tables = (difference.table,) if difference.table else ()
-    if difference.kind == "column" and _must_be_given(after):
-        yield Finding("asks-for-more", {"thing": thing, "what": "has to be given in every INSERT"}, tables=tables)
-    elif difference.kind == "constraint" or difference.kind == "index" and after.get("unique"):
-        yield from _constrained(difference, stage, made)
-    elif difference.kind == "trigger" and not difference.name.rpartition(".")[2].startswith("zzzz_greenroom_"):
-        names = {"thing": thing, "how": "it is new, and runs with every write of it"}
-        yield Finding("alters", names, False, Ruling.WARN, tables)
-    elif difference.kind in ("rule", "event trigger"):
-        yield Finding(
-            "alters", {"thing": thing, "how": "it is new, and what others say does something else"}, tables=tables
-        )
-    elif difference.kind == "policy":
-        yield Finding("takes-rights", {"thing": thing}, False, Ruling.WARN, tables)
+    after, name, table = difference.after or {}, bare(difference), difference.table
+    match difference.kind:
+        case "column" if _must_be_given(after):
+            yield found("add-not-null-column", table=table, column=name, type=after["type"])
+        case "constraint":
+            yield from _constrained(difference, stage, made)
+        case "index" if after.get("unique"):
+            yield from _constrained(difference, stage, made)
+        case "trigger" if not name.startswith("zzzz_greenroom_"):
+            yield found("create-trigger", False, Ruling.WARN, name=name, table=table)
+        case "rule":
+            yield found("create-rule", name=name, table=table)
+        case "event trigger":
+            yield found("alter-object", what=f"the event trigger {name} is new", name="what others say")
+        case "policy":
+            yield found("row-security", False, Ruling.WARN, what=f"the policy {name}", table=table)
 
 
 def _constrained(difference: Difference, stage: Stage, made: Made) -> Iterator[Finding]:
     """Columns that only this release knows are empty for the running version: most constraints hold of them."""
     facts, columns = difference.after or {}, made.columns(difference)
-    definition = str(facts.get("definition", ""))
-    names = {"thing": f"{difference.kind} {difference.name}", "what": f"is demanded of every row: {definition}"}
-    given = columns is not None and all(column.get("default") is not None for column in columns)
-    if columns is not None and not given and "NULLS NOT DISTINCT" not in definition:
-        if facts.get("type") == "c" and "IS NOT NULL" in definition:
-            yield Finding("asks-for-more", names, tables=(difference.table,))
+    definition, kind = str(facts.get("definition", "")), facts.get("type", "u")
+    empty = columns is not None and any(column.get("default") is None for column in columns)
+    ruling = Ruling.WARN if stage is Stage.CONTRACT else None
+    names = {"table": difference.table, "columns": ", ".join(facts.get("columns") or []), "name": bare(difference)}
+    if empty and "NULLS NOT DISTINCT" not in definition and not (kind == "c" and "IS NOT NULL" in definition):
         return
-    sure = columns is not None and facts.get("type") != "c" and facts.get("type") != "f"
-    ruling = Ruling.WARN if stage is Stage.CONTRACT else Ruling.REFUSE
-    yield Finding("asks-for-more", names, sure, ruling, (difference.table,))
+    match kind:
+        case "c":
+            condition = definition.removeprefix("CHECK ").removesuffix(" NOT VALID")
+            yield found("check-breaks-writes", empty, ruling, condition=condition, **names)
+        case "f":
+            other = definition.partition("REFERENCES ")[2].partition("(")[0].removeprefix("public.")
+            yield found("foreign-key-breaks-writes", False, ruling, **{**names, "name": other})
+        case _:
+            yield found("unique-breaks-writes", columns is not None, ruling, **names)
 
 
 def _must_be_given(column: Mapping[str, Any]) -> bool:
@@ -121,57 +142,62 @@ def _must_be_given(column: Mapping[str, Any]) -> bool:
 
 
 def _changed(difference: Difference, stage: Stage, made: Made) -> Iterator[Finding]:
-    thing, tables = f"{difference.kind} {difference.name}", (difference.table,) if difference.table else ()
+    name, table, after = bare(difference), difference.table, difference.after or {}
     match difference.kind:
         case "column":
-            yield from _column(difference, stage, made, thing)
+            yield from _column(difference, stage, made)
         case "table":
-            yield from _table(difference, thing)
-        case "trigger" | "rule" | "event trigger":
-            off = difference.changed("enabled")
-            how = "it is turned on or off" if off else "it does something else"
-            yield Finding("alters", {"thing": thing, "how": how}, off and stage is not Stage.CONTRACT, tables=tables)
+            yield from _table(difference)
+        case "trigger" | "rule" if difference.changed("enabled"):
+            yield found("switch-trigger", stage is not Stage.CONTRACT, what=f"{name} is on or off now", table=table)
+        case "trigger":
+            yield found("create-trigger", False, name=name, table=table)
         case "privilege":
             if lost := _lost(difference):
-                yield Finding("takes-rights", {"thing": f"{thing}: {lost}"}, False, tables=tables)
-        case "policy" | "publication":
-            yield Finding("takes-rights", {"thing": thing}, difference.kind == "publication", tables=tables)
+                yield found("revoke", False, what=f"{lost} FROM {name}", table=table)
+        case "policy":
+            yield found("row-security", False, what=f"another policy {name}", table=table)
         case "type":
-            yield from _type(difference, thing)
-        case "index":
-            if difference.changed("valid") and not (difference.after or {}).get("valid"):
-                yield Finding("alters", {"thing": thing, "how": "it is not valid any more"}, tables=tables)
-        case "constraint":
-            if difference.changed("definition"):
-                names = {"thing": thing, "how": "it demands something else"}
-                yield Finding("alters", names, False, tables=tables)
-        case _:
-            yield Finding("alters", {"thing": thing, "how": "it does something else"}, False, Ruling.WARN, tables)
+            yield from _type(difference)
+        case "index" if not difference.changed("valid") or after.get("valid"):
+            return
+        case "constraint" if _demands(difference.before) == _demands(difference.after):
+            return
+        case "function" | "view":
+            yield found(f"replace-{difference.kind}", False, Ruling.WARN, name=name)
+        case "sequence":
+            ruling = None if difference.changed("oid") else Ruling.WARN
+            yield found("change-sequence", False, ruling, name=name, what="another definition")
+        case kind:
+            sure = kind in ("publication", "event trigger", "rule", "index")
+            yield found("alter-object", sure, what=f"the {kind} {name} changes", name=name, table=table)
 
 
-def _column(difference: Difference, stage: Stage, made: Made, thing: str) -> Iterator[Finding]:
-    before, after, tables = difference.before or {}, difference.after or {}, (difference.table,)
-    ours = named(difference) in made
-    asked = {"thing": thing, "what": "has to be given in every INSERT"}
+def _column(difference: Difference, stage: Stage, made: Made) -> Iterator[Finding]:
+    before, after = difference.before or {}, difference.after or {}
+    names = {"table": difference.table, "column": bare(difference), "type": after["type"]}
+    ours, expand = named(difference) in made, stage is Stage.EXPAND
+    if difference.changed("number") and not ours:
+        yield found("drop-column", **names)
     if _must_be_given(after) and not _must_be_given(before):
-        sure = stage is Stage.EXPAND
-        yield Finding("asks-for-more", asked, sure, Ruling.REFUSE if sure else Ruling.WARN, tables)
-    elif difference.changed("not null") and after.get("not null") and not ours:
-        asked["what"] = "may not be NULL any more"
-        yield Finding("asks-for-more", asked, stage is Stage.EXPAND, tables=tables)
+        rule = "drop-default" if before["not null"] else "set-not-null"
+        yield found(rule, expand, None if expand else Ruling.WARN, **names)
+    elif difference.changed("not null") and after["not null"] and not ours:
+        yield found("set-not-null", expand, None if expand else Ruling.WARN, **names)
     if ours:
         return
-    if difference.changed("type") and not _wider(str(before["type"]), str(after["type"])):
-        yield Finding(
-            "alters", {"thing": thing, "how": f"{before['type']} becomes {after['type']}"}, False, tables=tables
-        )
+    if difference.changed("type"):
+        wider = _wider(str(before["type"]), str(after["type"]))
+        yield found("widen-type" if wider else "change-type", wider, **names)
+    if difference.changed("not null") and before["not null"]:
+        yield found("drop-not-null", False, **names)
     for fact in ("identity", "generated", "collation"):
-        if difference.changed(fact):
-            how = f"its {fact} was {before[fact] or 'none'} and is {after[fact] or 'none'}"
-            yield Finding("alters", {"thing": thing, "how": how}, tables=tables)
-    if difference.changed("default") and before["default"] is not None:
-        how = f"its default was {before['default']} and is {after['default'] or 'none'}"
-        yield Finding("alters", {"thing": thing, "how": how}, False, Ruling.WARN, tables)
+        if difference.changed(fact) and (fact, before[fact], after[fact]) != ("identity", None, "d"):
+            what = f"the {fact} of {names['column']} was {before[fact] or 'none'} and is {after[fact] or 'none'}:"
+            yield found("column-action", what=what, **names)
+    if difference.changed("default") and before["default"] is not None and not _must_be_given(after):
+        rule = "drop-default" if after["default"] is None else "change-default"
+        yield found(rule, False, Ruling.WARN, default=after["default"], **names)
 
 
 def _wider(before: str, after: str) -> bool:
@@ -180,25 +206,35 @@ def _wider(before: str, after: str) -> bool:
     return len(bases) == 1 or any(bases <= family for family in _WIDER)
 
 
-def _table(difference: Difference, thing: str) -> Iterator[Finding]:
-    for fact, sure in (("persistence", True), ("owner", True), ("row security", False), ("forced", False)):
-        if difference.changed(fact):
-            rule = "alters" if fact == "persistence" else "takes-rights"
-            yield Finding(
-                rule, {"thing": f"{thing}: {fact}", "how": f"{fact} is another"}, sure, tables=(difference.name,)
-            )
+def _table(difference: Difference) -> Iterator[Finding]:
+    table = difference.name
+    if difference.changed("oid"):
+        yield found("drop-table", table=table)
+    if difference.changed("persistence"):
+        yield found("table-action", what="another persistence", table=table)
+    if difference.changed("owner"):
+        yield found("change-owner", name=table, table=table)
+    if difference.changed("row security") or difference.changed("forced"):
+        yield found("row-security", False, what="row level security", table=table)
     if difference.changed("partition of") or difference.changed("bound"):
-        names = {"thing": thing, "how": "it belongs to another table"}
-        yield Finding("alters", names, False, Ruling.WARN, (difference.name,))
+        yield found("partition", False, Ruling.WARN, what="another parent", table=table)
 
 
-def _type(difference: Difference, thing: str) -> Iterator[Finding]:
+def _type(difference: Difference) -> Iterator[Finding]:
     before, after = difference.before or {}, difference.after or {}
-    gone = [label for label in before.get("labels") or [] if label not in (after.get("labels") or [])]
+    labels = after.get("labels") or []
+    gone = [label for label in before.get("labels") or [] if label not in labels]
     if gone:
-        yield Finding("takes-away", {"thing": f"{', '.join(map(repr, gone))} of {thing}"})
-    elif not before.get("labels"):
-        yield Finding("alters", {"thing": thing, "how": "it allows something else"}, bool(after.get("not null")))
+        what = f"without {', '.join(map(repr, gone))} it"
+        yield found("change-type-definition", name=difference.name, what=what)
+    elif difference.changed("labels"):
+        yield found("enum-value", False, name=difference.name)
+    else:
+        yield found("change-type-definition", bool(after.get("not null")), name=difference.name, what="this")
+
+
+def _demands(constraint: Mapping[str, Any] | None) -> str:
+    return str((constraint or {}).get("definition", "")).removesuffix(" NOT VALID")
 
 
 def _lost(difference: Difference) -> str:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from greenroom.adapters.database.judging import backfill, common, contract, expand, locks, mysql, presence, sqlite
 from greenroom.adapters.database.judging.context import Context
+from greenroom.adapters.database.judging.facts import locks_of, together
 from greenroom.adapters.database.judging.rule import Hit
 from greenroom.adapters.database.judging.rules import RULES
 from greenroom.adapters.database.judging.world import World
@@ -33,7 +34,8 @@ def judge(statements: Sequence[Statement], stage: Stage, context: Context) -> li
     found: list[Ruled] = []
     for i, statement in enumerate(statements):
         later = [change for changed in read[i + 1 :] for change in changed]
-        hits = _once(_hits(read[i], later, stage, world, MAYBE.match(statement.sql) is not None))
+        hits = list(_hits(read[i], later, stage, world, MAYBE.match(statement.sql) is not None))
+        hits = _once(together(hits, statement, stage, context))
         for change in read[i]:
             world.apply(presence.resolved(change, world), fresh=stage is Stage.EXPAND)
         found += _ruled(statement, read[i], hits, context)
@@ -87,6 +89,7 @@ def _ruled(statement: Statement, changed: Sequence[Change], hits: Sequence[Hit],
         hint = f"the nearest are {', '.join(near)}" if near else "all rules: docs/reference/migration-rules.md"
         raise Unreadable(statement.place(), f"there is no rule `{rule}` that could be allowed", hint)
     taken = locks.of(changed) if context.dialect is Dialect.POSTGRES else ()
+    taken = locks_of(statement, context) or taken
     plain = Ruled(statement.file, statement.line, statement.sql, Ruling.ALLOW, locks=taken)
     plain = _sized(plain, {table for hit in hits for table in hit.tables} | locks.tables(changed), context)
     return [_of_hit(plain, hit, statement, changed, allows, context) for hit in hits] or [plain]

@@ -31,16 +31,17 @@ _PARTS = (
     """SELECT 'schema', nspname::text, '', jsonb_build_object('owner', pg_get_userbyid(nspowner)) FROM ns
        WHERE NOT EXISTS (SELECT FROM foreign_made f WHERE f.classid = 'pg_namespace'::regclass AND f.objid = ns.oid)""",
     """SELECT 'table', name, name, jsonb_build_object(
-           'kind', relkind, 'persistence', relpersistence, 'owner', pg_get_userbyid(relowner),
+           'oid', rel.oid::bigint, 'kind', relkind, 'persistence', relpersistence, 'owner', pg_get_userbyid(relowner),
            'partition of', (SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = rel.oid LIMIT 1),
            'bound', pg_get_expr(relpartbound, oid), 'row security', relrowsecurity, 'forced', relforcerowsecurity,
            'replica identity', relreplident, 'options', reloptions)
        FROM rel WHERE relkind IN ('r', 'p', 'f')""",
     """SELECT 'view', name, name, jsonb_build_object(
-           'kind', relkind, 'definition', pg_get_viewdef(oid), 'options', reloptions, 'owner', pg_get_userbyid(relowner))
+           'oid', oid::bigint, 'kind', relkind,
+           'definition', pg_get_viewdef(oid), 'options', reloptions, 'owner', pg_get_userbyid(relowner))
        FROM rel WHERE relkind IN ('v', 'm')""",
     """SELECT 'column', rel.name || '.' || a.attname, rel.name, jsonb_build_object(
-           'type', format_type(a.atttypid, a.atttypmod), 'not null', a.attnotnull,
+           'number', a.attnum, 'type', format_type(a.atttypid, a.atttypmod), 'not null', a.attnotnull,
            'default', CASE a.attgenerated WHEN '' THEN pg_get_expr(d.adbin, d.adrelid) END,
            'generated', CASE a.attgenerated WHEN '' THEN NULL ELSE pg_get_expr(d.adbin, d.adrelid) END,
            'identity', nullif(a.attidentity, ''),
@@ -59,7 +60,7 @@ _PARTS = (
            'columns', array(SELECT attname::text FROM pg_attribute a
                             WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey) ORDER BY attnum))
        FROM pg_constraint k JOIN rel ON rel.oid = k.conrelid WHERE contype NOT IN ('t', 'n')""",
-    """SELECT 'constraint', typ.name || '.' || conname, '', jsonb_build_object(
+    """SELECT 'constraint', typ.name || '.' || conname, typ.name, jsonb_build_object(
            'type', contype, 'definition', pg_get_constraintdef(k.oid), 'validated', convalidated)
        FROM pg_constraint k JOIN typ ON typ.oid = k.contypid WHERE contype <> 'n'""",
     """SELECT 'trigger', rel.name || '.' || tgname, rel.name, jsonb_build_object(
@@ -74,7 +75,8 @@ _PARTS = (
            'hash', md5(CASE WHEN prokind = 'a' THEN proc.prosrc ELSE pg_get_functiondef(oid) END))
        FROM proc""",
     """SELECT 'sequence', name, '', jsonb_build_object(
-           'type', seqtypid::regtype::text, 'increment', seqincrement, 'min', seqmin, 'max', seqmax, 'cycle', seqcycle)
+           'oid', rel.oid::bigint, 'type', seqtypid::regtype::text,
+           'increment', seqincrement, 'min', seqmin, 'max', seqmax, 'cycle', seqcycle)
        FROM pg_sequence s JOIN rel ON rel.oid = s.seqrelid""",
     """SELECT 'type', name, '', jsonb_build_object(
            'kind', typtype, 'labels', (SELECT array_agg(enumlabel::text ORDER BY enumsortorder)
@@ -152,3 +154,6 @@ SELECT relid, coalesce(seq_scan, 0) + coalesce(idx_scan, 0), n_tup_ins, n_tup_up
 FROM pg_stat_xact_user_tables
 """
 """By OID: reads, rows written, rows changed; since the session last told the server's statistics."""
+
+SETTINGS = "SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session'"
+"""That were set in this session or transaction."""

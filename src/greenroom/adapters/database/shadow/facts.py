@@ -35,8 +35,7 @@ class Lock:
         return KEEPS_OUT.get(self.mode, "")
 
     def __str__(self) -> str:
-        stopped = f" (keeps out {self.keeps_out})" if self.keeps_out else ""
-        return f"{self.mode} on {self.relation}{stopped}"
+        return f"{self.mode} on {self.relation}: keeps {f'out {self.keeps_out}' if self.keeps_out else 'nobody out'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +94,8 @@ class Facts:
     scans: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    restarted: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
     error: Failure | None = None
     skipped: str = ""
     autocommit: bool = False

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from threading import Timer
 from typing import Any
 
@@ -28,6 +28,13 @@ _OURS = b"SET LOCAL search_path = pg_catalog"
 _ENDED = "it ends the transaction that it runs in: Greenroom could not undo it, nor write down that it ran"
 _SETS = re.compile(r"SET\b|BEGIN\b|START\b", re.IGNORECASE)
 _MODES = {mode.title().replace(" ", "") + "Lock": mode for mode in KEEPS_OUT}
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    at: str
+    touched: Touched
+    settings: frozenset[tuple[str, str]]
 
 
 class Observer:
@@ -65,12 +72,12 @@ class Observer:
         text, facts = statement.sql.encode("utf-8", "surrogateescape"), Facts(statement.number)
         try:
             with self._watched():
-                before, began = self._begin()
+                begun = self._begin()
                 self._db.execute(text, binary=True)
-                if self._ended(began):
+                if self._ended(begun):
                     return facts, Failure(_ENDED, "2D000", statement.line, statement.column)
                 if observed:
-                    facts = self._seen(statement, before)
+                    facts = self._seen(statement, begun)
                 self._db.execute("COMMIT")
         except psycopg.Error as error:
             self._settle()
@@ -99,21 +106,19 @@ class Observer:
 
     # --- looking ----------------------------------------------------------------------------------------------
 
-    def _begin(self) -> tuple[Touched, object]:
+    def _begin(self) -> _Begun:
         self._db.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-        [(began,)] = self._db.execute("SELECT pg_catalog.now()::text").fetchall()
-        return self._touched(), began
+        return _Begun(self._now(), self._touched(), self._settings())
 
-    def _ended(self, began: object) -> bool:
+    def _ended(self, begun: _Begun) -> bool:
         """COMMIT AND CHAIN begins another transaction at once, at another time."""
-        if self._db.info.transaction_status is not TransactionStatus.INTRANS:
-            return True
-        return self._db.execute("SELECT pg_catalog.now()::text").fetchall() != [(began,)]
+        return self._db.info.transaction_status is not TransactionStatus.INTRANS or self._now() != begun.at
 
-    def _seen(self, statement: Statement, touched: Touched) -> Facts:
+    def _seen(self, statement: Statement, begun: _Begun) -> Facts:
+        settings = {name for name, _ in self._settings() ^ begun.settings}
         self._db.execute(_OURS)
         locks = tuple(self._locks())
-        reads, writes, changes = self._difference(touched)
+        reads, writes, changes = self._difference(begun.touched)
         after = self._look()
         facts = self._facts(statement, after)
         self._before = after
@@ -125,6 +130,7 @@ class Observer:
             scans=tuple(sorted(reads)),
             writes=tuple(sorted(held | writes)),
             changes=tuple(sorted(changed)),
+            settings=tuple(sorted(settings)),
         )
 
     def _read_to_change(self, table: str, locks: tuple[Lock, ...]) -> bool:
@@ -135,8 +141,14 @@ class Observer:
         return any(self._before.relations[oid].name == table for oid in mine if oid in self._before.relations)
 
     def _facts(self, statement: Statement, after: Snapshot) -> Facts:
-        rewrites, rebuilt = rewritten(self._before, after)
-        return Facts(statement.number, differences=differences(self._before, after), rewrites=rewrites, rebuilt=rebuilt)
+        files = rewritten(self._before, after)
+        return Facts(
+            statement.number,
+            differences=differences(self._before, after),
+            rewrites=files["table"],
+            rebuilt=files["index"],
+            restarted=files["sequence"],
+        )
 
     def _look(self) -> Snapshot:
         self._db.execute(_OURS)
@@ -154,6 +166,13 @@ class Observer:
         for oid in sorted(strongest, key=lambda oid: (order.index(strongest[oid]), self._before.relations[oid].name)):
             relation = self._before.relations[oid]
             yield Lock(relation.name, strongest[oid], relation.kind)
+
+    def _now(self) -> str:
+        [(now,)] = self._db.execute("SELECT pg_catalog.now()::text").fetchall()
+        return str(now)
+
+    def _settings(self) -> frozenset[tuple[str, str]]:
+        return frozenset(self._db.execute(catalogue.SETTINGS.encode()).fetchall())
 
     def _touched(self) -> Touched:
         return {oid: (read, made, changed) for oid, read, made, changed in self._db.execute(catalogue.TOUCHED.encode())}

@@ -80,18 +80,21 @@ def of_text(text: str, name: str) -> Source:
     return Source(_META.sub("", text), int(told[1]) if told else 0, "", name)
 
 
-def of_target(url: str, session: Session, place: str) -> Source:
-    """Of the database itself, by `pg_dump` on this machine. `session`: one of it. Locks nothing that users need."""
+def of_target(url: str, session: Session, place: str, programs: Iterable[Path] | None = None) -> Source:
+    """Of the database itself, by `pg_dump` on this machine. `session`: one of it. Locks nothing that users need.
+
+    `programs`: where a pg_dump may be; None: wherever this machine has one.
+    """
     [(version, path)] = session.rows(
         "SELECT current_setting('server_version_num')::int / 10000, current_setting('search_path')"
     )
-    program = _program(version, place)
+    found = program(version, place, _programs() if programs is None else programs)
     given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     password = given.pop("password", None)
     if "sslpassword" in given:
         raise UsageError("migrations.url: pg_dump takes no sslpassword from us", hint=GIVE_ONE)
     given["application_name"] = "greenroom schema"
-    command = [program, "--schema-only", "--no-owner", "--exclude-schema=greenroom", "--lock-wait-timeout=2000"]
+    command = [found, "--schema-only", "--no-owner", "--exclude-schema=greenroom", "--lock-wait-timeout=2000"]
     environment = {**os.environ, "PGCONNECT_TIMEOUT": "3", "LC_MESSAGES": "C"}
     if password is not None:
         environment["PGPASSWORD"] = password
@@ -119,16 +122,16 @@ def _dumped(command: Sequence[str], environment: Mapping[str, str], place: str, 
     return done.stdout.decode("utf-8", "surrogateescape")
 
 
-def programs() -> list[Path]:
+def _programs() -> list[Path]:
     """Every pg_dump of this machine."""
     found = [Path(path) for path in (shutil.which("pg_dump"),) if path]
     return [*Path("/usr/lib/postgresql").glob("*/bin/pg_dump"), *found]
 
 
-def _program(version: int, place: str, known: Iterable[Path] | None = None) -> str:
+def program(version: int, place: str, known: Iterable[Path]) -> str:
     """The one of the server's own version, else the next newer one: an older one refuses."""
     versions: dict[int, str] = {}
-    for path in programs() if known is None else known:
+    for path in known:
         told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
         if number := re.search(r"(\d+)(?:\.\d+)*", told):
             versions.setdefault(int(number[1]), str(path))

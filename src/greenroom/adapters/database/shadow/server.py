@@ -154,7 +154,7 @@ class Server:
             self._db.execute(
                 sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(made), sql.Identifier(name))
             )
-        except psycopg.errors.DuplicateDatabase:
+        except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
             self.drop(made)
         self._touched(name)
         for old in self._templates()[TEMPLATES:]:

@@ -17,7 +17,7 @@ Key = tuple[str, str]
 """Kind and name."""
 
 _PARTS_OF_TABLES = {"column", "index", "constraint", "trigger", "rule", "policy", "privilege"}
-_OWN = ("table", "view", "sequence", "function")
+_OWN = ("table", "view", "sequence", "function", "type")
 KINDS = {
     "r": "table",
     "p": "table",
@@ -93,20 +93,17 @@ def _facts(found: tuple[str, str] | None) -> dict[str, Any] | None:
     return facts
 
 
-def rewritten(before: Snapshot, after: Snapshot) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Tables and indexes, by name, whose rows lie in another file than before though the object is still there.
+def rewritten(before: Snapshot, after: Snapshot) -> dict[str, tuple[str, ...]]:
+    """By kind, the names of what lies in another file than before though the object is still there.
 
     A change of type may give an index a new OID over the same file, so indexes are compared by name and definition.
     """
     now = after.named()
-    tables, indexes = [], []
+    found: dict[str, list[str]] = {"table": [], "index": [], "sequence": []}
     for relation in before.relations.values():
-        later = now.get(relation.name)
-        if later is None or later.kind != relation.kind or relation.file in (None, later.file):
+        later, kind = now.get(relation.name), "table" if relation.kind == "view" else relation.kind
+        if later is None or later.kind != relation.kind or relation.file in (None, later.file) or kind not in found:
             continue
-        if relation.kind == "index":
-            if not _differs(("index", relation.name), before, after):
-                indexes.append(relation.name)
-        elif relation.kind in ("table", "view"):
-            tables.append(relation.name)
-    return tuple(sorted(tables)), tuple(sorted(indexes))
+        if kind != "index" or not _differs(("index", relation.name), before, after):
+            found[kind].append(relation.name)
+    return {kind: tuple(sorted(names)) for kind, names in found.items()}

@@ -12,6 +12,7 @@ from greenroom.adapters.database.judging.rules import (
     later,
     mysql,
     objects,
+    rehearsed,
     sessions,
     sqlite,
     tables,
@@ -20,7 +21,7 @@ from greenroom.adapters.database.judging.rules import (
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         rule.id: rule
-        for part in (columns, constraints, tables, objects, sessions, later, mysql, sqlite)
+        for part in (columns, constraints, tables, objects, sessions, later, rehearsed, mysql, sqlite)
         for rule in part.RULES
     }
 )
