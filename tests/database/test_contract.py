@@ -179,8 +179,17 @@ def test_an_older_lease_does_nothing(shop: Shop) -> None:
     assert "old" in shop.columns
 
 
-def test_what_must_not_be_let_go() -> None:
-    assert set(RULES) >= FIXED
+GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "contract.md").read_text()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_demand_is_in_the_guide(rule: str) -> None:
+    assert f"`{rule}`" in GUIDE
+
+
+def test_the_guide_says_what_nobody_may_let_go() -> None:
+    sentence = " ".join(GUIDE.split()).partition("the ledger keeps who and why. Not ")[2].partition(":")[0]
+    assert {word.strip("`,") for word in sentence.split() if word != "and"} == FIXED
 
 
 # --- the pitfalls -----------------------------------------------------------------------------------------------

@@ -210,8 +210,9 @@ def _alarm(asked: Asked, store: Store, tell: Tell) -> Finding | None:
 
 
 def _refused(asked: Asked, problems: Sequence[Problem]) -> Finding:
-    """The worst decides; all are named."""
+    """The worst decides; all are named, one a line, the worst first."""
     order = (Verdict.FAIL, Verdict.UNKNOWN, Verdict.WAIT)
-    worst = min((one.verdict for one in problems), key=order.index)
-    text = f"{asked.row.name}: " + "; ".join(map(str, problems))
+    problems = sorted(problems, key=lambda one: order.index(one.verdict))
+    worst = problems[0].verdict
+    text = f"{asked.row.name}: " + "\n".join(map(str, problems))
     return Finding(worst, text, LATER if worst is Verdict.WAIT else 0.0, evidence=tuple(map(str, problems)))
