@@ -102,8 +102,8 @@ def _database(installed: Installation) -> Iterator[Check]:
         return
     hidden = sorted({part.migration for part in seen.parts if part.stand is Stand.SOFT})
     count = len({part.migration for part in seen.parts})
-    text = f"answers; {count} migrations in its ledger" + (f", {', '.join(hidden)} has something out of reach" if hidden else "")
-    yield Check("database", "ok", text)
+    out = f", {', '.join(hidden)} has something out of reach" if hidden else ""
+    yield Check("database", "ok", f"answers; {count} migrations in its ledger{out}")
 
 
 def _disk(state: Path) -> Check:
