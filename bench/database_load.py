@@ -62,7 +62,8 @@ class Application:
             except psycopg.Error as error:
                 line["error"] = f"{error.sqlstate or ''} {str(error).splitlines()[0] if str(error) else ''}".strip()
             line["took"] = time.monotonic() - due
-            self.log.write(json.dumps(line) + "\n")
+            with self.lock:
+                self.log.write(json.dumps(line) + "\n")
         db.close()
         with self.lock:
             self.ended += 1
