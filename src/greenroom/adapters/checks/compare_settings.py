@@ -9,9 +9,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from greenroom.adapters.checks.assertions import steps_of
-from greenroom.adapters.checks.expectations import LONGEST, Tls, headers_of
+from greenroom.adapters.checks.expectations import BothAsked, headers_of
 from greenroom.adapters.checks.steps import path_of
-from greenroom.units import Seconds
 
 
 class Replace(BaseModel):
@@ -58,10 +57,7 @@ class Compared(BaseModel):
         return headers_of(headers)
 
 
-class CompareSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(default="", description="What it is called in output and journal.")
+class CompareSettings(BothAsked):
     paths: list[str | Compared] = Field(
         default=[], max_length=500, description="What is asked of both: `/`, or `{path: /, method: HEAD}`."
     )
@@ -69,7 +65,6 @@ class CompareSettings(BaseModel):
         default=None,
         description="A file of flows, as the check `http` has: its GET requests that need nothing of an earlier answer.",
     )
-    headers: dict[str, str] = Field(default={}, description="Headers to send to both: `{Host: shop.example}`.")
     compare_headers: list[str] = Field(
         default=["content-type", "cache-control", "location", "set-cookie"],
         description="Headers of the answers that must be alike; of `set-cookie` the names only.",
@@ -81,19 +76,6 @@ class CompareSettings(BaseModel):
     allow_different: Annotated[int, Field(ge=0)] = Field(
         default=0, description="How many of the requests may be answered differently; they are shown all the same."
     )
-    tls: Tls = Field(default=Tls(), description="What is asked of the certificate, for `https`.")
-    timeout: Seconds = Field(
-        default=10.0,
-        gt=0,
-        le=LONGEST,
-        description="After this a request is given up: for all its answers together. At most 30s.",
-    )
-
-    @field_validator("headers")
-    @classmethod
-    def _sendable(cls, headers: dict[str, str]) -> dict[str, str]:
-        return headers_of(headers)
-
     @field_validator("paths")
     @classmethod
     def _at_both(cls, paths: list[str | Compared]) -> list[str | Compared]:

@@ -11,48 +11,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from greenroom.adapters.checks.assertions import short
 from greenroom.adapters.checks.cookies import Jar, is_name
 from greenroom.adapters.checks.exchange import Failed, Unclear
-from greenroom.adapters.checks.expectations import LONGEST, Text, Tls, headers_of
+from greenroom.adapters.checks.expectations import BothAsked, Text
 from greenroom.adapters.checks.hidden import hidden_of
-from greenroom.adapters.checks.steps import PATIENCE, Request, names_of_values
+from greenroom.adapters.checks.steps import Request, names_of_values
 from greenroom.adapters.checks.visit import Side, Terms, Visit, sites_of, variables_of
 from greenroom.domain.model import Verdict
 from greenroom.domain.opinion import Case, Finding
 from greenroom.ports import Place
-from greenroom.units import Seconds
 
 _REASON, _LINE = 900, 400
 
 
-class CrossingSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(default="", description="What it is called in output and journal.")
-    headers: dict[str, str] = Field(
-        default={}, description="Headers to send with each request, to both versions: `{Host: shop.example}`."
-    )
+class CrossingSettings(BothAsked):
     values: dict[str, Text] = Field(
         default={}, description="More that fills `{name}` in requests: `{password: ${TEST_PASSWORD}}`."
     )
     times: Annotated[int, Field(ge=1, le=20)] = Field(
         default=3, description="How often each version is asked, so that each of its replicas gets a chance to fail."
     )
-    tls: Tls = Field(default=Tls(), description="What is asked of the certificate, for `https`.")
-    timeout: Seconds = Field(
-        default=PATIENCE,
-        gt=0,
-        le=LONGEST,
-        description="After this it is given up: for all requests together. At most 30s.",
-    )
-
-    @field_validator("headers")
-    @classmethod
-    def _sendable(cls, headers: dict[str, str]) -> dict[str, str]:
-        return headers_of(headers)
 
     @field_validator("values")
     @classmethod

@@ -136,6 +136,29 @@ class Asked(Wanted):
     tls: Tls = Field(default=Tls(), description="What is asked of the certificate, for `https`.")
 
 
+class BothAsked(BaseModel):
+    """What checks that ask both versions have in common."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(default="", description="What it is called in output and journal.")
+    headers: dict[str, str] = Field(
+        default={}, description="Headers to send with each request, to both versions: `{Host: shop.example}`."
+    )
+    tls: Tls = Field(default=Tls(), description="What is asked of the certificate, for `https`.")
+    timeout: Seconds = Field(
+        default=10.0,
+        gt=0,
+        le=LONGEST,
+        description="After this it is given up: for all requests and their answers together. At most 30s.",
+    )
+
+    @field_validator("headers")
+    @classmethod
+    def _sendable(cls, headers: dict[str, str]) -> dict[str, str]:
+        return headers_of(headers)
+
+
 class WatchSettings(Asked):
     url: str = Field(description="The public address to ask, as users do.")
     every: Seconds = Field(default=1.0, ge=0.1, le=3600, description="The time from one request to the next.")
