@@ -14,13 +14,15 @@ from greenroom.domain.schema import Dialect
 
 @dataclass(slots=True)
 class Carried:
-    """Statements without their `;`. `first`, `last`: parts of the ALTER TABLE that drops the column, before and behind it.
+    """Statements without their `;`. `goes`: the last ones before the column is dropped, since all that is dropped is dropped
+    in one transaction. `first`, `last`: parts of the ALTER TABLE that drops the column, before and behind it.
 
     What is of other columns as well is dropped by its name: nothing goes that is not named.
     """
 
     expand: list[str] = field(default_factory=list)
     contract: list[str] = field(default_factory=list)
+    goes: list[str] = field(default_factory=list)
     first: list[str] = field(default_factory=list)
     last: list[str] = field(default_factory=list)
     concerns: list[Concern] = field(default_factory=list)
@@ -55,8 +57,8 @@ class Carrier:
             f"ALTER TABLE {self.table} ADD CONSTRAINT {check} CHECK ({self.quote(self.new)} IS NOT NULL) NOT VALID",
             f"ALTER TABLE {self.table} VALIDATE CONSTRAINT {check}",
             f"ALTER TABLE {self.table} ALTER COLUMN {self.quote(self.new)} SET NOT NULL",
-            f"ALTER TABLE {self.table} DROP CONSTRAINT {check}",
         ]
+        self.done.first.append(f"DROP CONSTRAINT {check}")
 
     def _fresh(self, name: str) -> str:
         self.taken.add(name)
@@ -132,7 +134,7 @@ class Carrier:
             body = self._swap(kinds, f"The statistics {name}")
             if rest:
                 self.done.expand.append(f"CREATE STATISTICS {self._name(name)} {body} FROM {self.table}")
-                self.done.contract.append(f"DROP STATISTICS {full}")
+                self.done.goes.append(f"DROP STATISTICS {full}")
 
     def _small(self) -> None:
         """The planner's hints, the comment, rights on the column."""

@@ -75,7 +75,7 @@ def _life(old: Column, new: str, quote: Quote, carried: Carried, accepted: list[
         head=[f"{table}.{before} becomes {table}.{after}: both are there, and equal, until contract."],
         backfill=("sql", f"UPDATE {table} SET {after} = {before};\n"),
         expand=[*early, *carried.expand],
-        contract=[*carried.contract, *late],
+        contract=[*carried.contract, *late, *carried.goes],
         first=carried.first,
         last=carried.last,
         before=[f"First: {reason}" for reason in accepted],

@@ -157,7 +157,7 @@ def _life(
         ],
         backfill=backfill,
         expand=[*early, *carried.expand],
-        contract=[*carried.contract, *late],
+        contract=[*carried.contract, *late, *carried.goes],
         first=carried.first,
         last=carried.last,
         before=[f"First: {reason}" for reason in accepted],
