@@ -214,7 +214,7 @@ APPENDED = [
     (
         "notify: [{type: webhook, url: 'http://x', on: [succeded]}]",
         "notify[0].on[0]: should be 'started', 'waiting_approval', 'warned', 'shifted', 'paused', 'drifted', 'stuck', "
-        "'recovered', 'succeeded', 'aborted', 'rolled_back', 'rehearsed' or 'failed', not `succeded`; "
+        "'recovered', 'succeeded', 'aborted', 'rolled_back', 'rehearsed', 'failed' or 'contracted', not `succeded`; "
         "did you mean `succeeded`?",
     ),
     ("state_dir: 7", "state_dir: is no path; write one like `state_dir: /var/lib/greenroom`"),
