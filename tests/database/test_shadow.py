@@ -11,6 +11,7 @@ import pytest
 
 from greenroom.adapters.database.reading import split
 from greenroom.adapters.database.shadow.facts import Facts
+from greenroom.adapters.database.shadow.forbidden import why_not
 from greenroom.adapters.database.shadow.living import Living, breaks
 from greenroom.adapters.database.shadow.rehearsal import Shadow
 from greenroom.adapters.database.shadow.schema import Source, of_text
@@ -44,7 +45,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def shadow(cluster: Cluster) -> Iterator[Shadow]:
-    with Shadow(cluster.url("postgres"), patience=1.0) as made:
+    with Shadow(cluster.url("postgres"), patience=0.5) as made:
         yield made
 
 
@@ -96,22 +97,19 @@ def test_a_column_is_added(shadow: Shadow) -> None:
     assert (facts.rewrites, facts.scans, facts.writes, facts.autocommit) == ((), (), (), False)
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "ALTER TABLE users ADD COLUMN x timestamptz DEFAULT clock_timestamp()",
-        "ALTER TABLE users ALTER n TYPE bigint",
-        "ALTER TABLE users ALTER at TYPE timestamptz",  # in UTC it would need no rewrite
-        "ALTER TABLE users ADD COLUMN x int GENERATED ALWAYS AS (n * 2) STORED",
-        'ALTER TABLE shop."Odd Name" SET UNLOGGED',
-        "DO $$ BEGIN EXECUTE 'CLUS' || 'TER users USING users_pkey'; END $$",
-    ],
-)
-def test_a_rewrite_is_seen(shadow: Shadow, sql: str) -> None:
-    facts = one(shadow, sql)
-    table = "shop.Odd Name" if "Odd" in sql else "users"
-    assert facts.rewrites == (table,)
-    assert held(facts)[table] == "ACCESS EXCLUSIVE"
+REWRITES = [
+    "ALTER TABLE users ADD COLUMN x timestamptz DEFAULT clock_timestamp()",
+    "ALTER TABLE users ALTER n TYPE bigint",
+    "ALTER TABLE users ALTER at TYPE timestamptz",  # in UTC it would need no rewrite
+    "ALTER TABLE users ADD COLUMN y bigint GENERATED ALWAYS AS (n * 2) STORED",
+    "DO $$ BEGIN EXECUTE 'CLUS' || 'TER users USING users_pkey'; END $$",
+]
+
+
+def test_rewrites_are_seen(shadow: Shadow) -> None:
+    for facts in rehearsed(shadow, ";\n".join(REWRITES)):
+        assert facts.rewrites == ("users",)
+        assert held(facts)["users"] == "ACCESS EXCLUSIVE"
 
 
 def test_a_wider_type_rewrites_nothing_though_its_index_has_a_new_oid(shadow: Shadow) -> None:
@@ -120,20 +118,18 @@ def test_a_wider_type_rewrites_nothing_though_its_index_has_a_new_oid(shadow: Sh
     assert changed(facts) == {"~column users.code"}
 
 
-@pytest.mark.parametrize(
-    ("sql", "mode"),
-    [
-        ("ALTER TABLE users ALTER name SET NOT NULL", "ACCESS EXCLUSIVE"),
-        ("ALTER TABLE users ADD CHECK (n > 0)", "ACCESS EXCLUSIVE"),
-        ("CREATE INDEX ON users (n)", "SHARE"),
-        ("ALTER TABLE orders ADD FOREIGN KEY (id) REFERENCES users", "SHARE ROW EXCLUSIVE"),
-    ],
-)
-def test_a_scan_under_a_lock_is_seen(shadow: Shadow, sql: str, mode: str) -> None:
-    facts = one(shadow, sql)
-    table = "orders" if "orders" in sql else "users"
-    assert table in facts.scans
-    assert held(facts)[table] == mode
+SCANS = {
+    "ALTER TABLE users ALTER name SET NOT NULL": "ACCESS EXCLUSIVE",
+    "ALTER TABLE users ADD CHECK (n > 0)": "ACCESS EXCLUSIVE",
+    "CREATE INDEX ON users (n)": "SHARE",
+    "ALTER TABLE users ADD FOREIGN KEY (id) REFERENCES orders": "SHARE ROW EXCLUSIVE",
+}
+
+
+def test_scans_under_a_lock_are_seen(shadow: Shadow) -> None:
+    for facts, mode in zip(rehearsed(shadow, ";\n".join(SCANS)), SCANS.values(), strict=True):
+        assert "users" in facts.scans
+        assert held(facts)["users"] == mode
 
 
 def test_a_constraint_that_is_not_validated_scans_nothing(shadow: Shadow) -> None:
@@ -167,30 +163,35 @@ def test_an_index_is_built_concurrently_outside_of_a_transaction(shadow: Shadow)
     assert changed(facts) == {"+index i"}
 
 
-@pytest.mark.parametrize(
-    ("sql", "seen"),
-    [
-        ("DO $$ BEGIN EXECUTE 'DROP TA' || 'BLE orders'; END $$", {"-table orders", "-sequence orders_id_seq"}),
-        ("ALTER TABLE users DROP name CASCADE", {"-column users.name", "-view names"}),
-        ("ALTER TABLE users RENAME name TO called", {"-column users.name", "+column users.called", "~view names"}),
-        ('DROP TABLE "shop"."Odd Name"', {"-table shop.Odd Name"}),
-        ('ALTER TABLE shop."Odd Name" DROP "drop table"', {"-column shop.Odd Name.drop table"}),
-        ("CREATE TABLE IF NOT EXISTS users (other int)", set()),
-        ("CREATE INDEX IF NOT EXISTS users_code ON users (n)", set()),
-        ("ALTER TYPE mood ADD VALUE 'middle'", {"~type mood"}),
-        ("ALTER TABLE users DISABLE TRIGGER USER", set()),
-        ("ALTER TABLE orders DROP CONSTRAINT orders_buyer_fkey", {"-constraint orders.orders_buyer_fkey"}),
-        ("ALTER TABLE users ENABLE ROW LEVEL SECURITY", {"~table users"}),
-        ("CREATE POLICY p ON users USING (true)", {"+policy users.p"}),
-        ("GRANT SELECT ON users TO public", {"+privilege public on users"}),
-        ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", {"+function f()"}),
-        ("CREATE RULE r AS ON INSERT TO users DO INSTEAD NOTHING", {"+rule users.r"}),
-        ("CREATE CAST (mood AS int) WITH INOUT", {"+other cast (public.mood AS integer)"}),
-        ("COMMENT ON TABLE users IS 'people'", set()),
-    ],
-)
-def test_a_difference_of_the_catalogue_is_seen(shadow: Shadow, sql: str, seen: set[str]) -> None:
-    assert changed(one(shadow, sql)) == seen
+DIFFERENCES = {
+    "CREATE TABLE IF NOT EXISTS users (other int)": set(),
+    "CREATE INDEX IF NOT EXISTS users_code ON users (n)": set(),
+    "COMMENT ON TABLE users IS 'people'": set(),
+    "ALTER TYPE mood ADD VALUE 'middle'": {"~type mood"},
+    "ALTER TABLE orders DROP CONSTRAINT orders_buyer_fkey": {"-constraint orders.orders_buyer_fkey"},
+    "ALTER TABLE users ENABLE ROW LEVEL SECURITY": {"~table users"},
+    "CREATE POLICY p ON users USING (true)": {"+policy users.p"},
+    "GRANT SELECT ON users TO public": {"+privilege public on users"},
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'": {"+function f()"},
+    "CREATE RULE r AS ON INSERT TO users DO INSTEAD NOTHING": {"+rule users.r"},
+    "CREATE CAST (mood AS int) WITH INOUT": {"+other cast (public.mood AS integer)"},
+    "ALTER TABLE users RENAME name TO called": {"-column users.name", "+column users.called", "~view names"},
+    "DO $$ BEGIN ALTER TABLE users DROP code; ALTER TABLE users ADD code varchar(10); END $$": {
+        "-index users_code",
+        "~column users.code",
+    },
+    "ALTER TABLE users DROP called CASCADE": {"-column users.called", "-view names"},
+    "DO $$ BEGIN EXECUTE 'DROP TA' || 'BLE orders'; END $$": {"-table orders", "-sequence orders_id_seq"},
+    'ALTER TABLE shop."Odd Name" DROP "drop table"': {"-column shop.Odd Name.drop table"},
+    'DROP TABLE "shop"."Odd Name"': {"-table shop.Odd Name"},
+    "ALTER SEQUENCE users_id_seq INCREMENT 2": {"~sequence users_id_seq"},
+}
+
+
+def test_differences_of_the_catalogue_are_seen(shadow: Shadow) -> None:
+    facts = rehearsed(shadow, ";\n".join(DIFFERENCES))
+    assert [fact.error for fact in facts if not fact.seen] == []
+    assert dict(zip(DIFFERENCES, map(changed, facts), strict=True)) == DIFFERENCES
 
 
 def test_a_replaced_function_and_a_trigger(shadow: Shadow) -> None:
@@ -239,7 +240,7 @@ def test_a_failure_has_its_place_and_stops_the_rest(shadow: Shadow) -> None:
     assert third.skipped == "statement 2, in line 3, fails before it"
 
 
-@pytest.mark.parametrize("sql", ["COMMIT", "ROLLBACK", "COMMIT AND CHAIN", "ROLLBACK AND CHAIN", "END"])
+@pytest.mark.parametrize("sql", ["COMMIT", "ROLLBACK AND CHAIN"])
 def test_a_statement_must_not_end_the_transaction(shadow: Shadow, sql: str) -> None:
     [facts] = rehearsed(shadow, sql)
     assert facts.error is not None
@@ -250,7 +251,6 @@ def test_a_statement_must_not_end_the_transaction(shadow: Shadow, sql: str) -> N
     "sql",
     [
         "DO $$ BEGIN LOOP END LOOP; END $$",
-        "SELECT pg_sleep(60)",
         "SET statement_timeout = 0; SELECT pg_sleep(60)",
     ],
 )
@@ -289,10 +289,16 @@ def test_a_statement_that_never_ends_is_ended(shadow: Shadow, sql: str) -> None:
         "CREATE FUNCTION f() RETURNS int AS 'x', 'y' LANGUAGE c",
     ],
 )
-def test_what_reaches_beyond_the_shadow_is_not_run(shadow: Shadow, sql: str) -> None:
-    [facts] = rehearsed(shadow, sql)
-    assert facts.error is not None
-    assert facts.error.message.startswith("it is not run on a shadow, since it ")
+def test_what_reaches_beyond_the_shadow_is_found(sql: str) -> None:
+    [statement] = split(sql, Dialect.POSTGRES)
+    assert why_not(statement)
+
+
+def test_what_reaches_beyond_the_shadow_is_not_run(shadow: Shadow) -> None:
+    first, second = rehearsed(shadow, "DO $$ BEGIN EXECUTE 'ALTER SYSTEM SET work_mem = 1'; END $$; SELECT 1")
+    assert first.error is not None
+    assert first.error.message == "it is not run on a shadow, since it changes the settings of the whole server"
+    assert second.skipped
 
 
 @pytest.mark.parametrize(
@@ -304,8 +310,8 @@ def test_what_reaches_beyond_the_shadow_is_not_run(shadow: Shadow, sql: str) -> 
         "CREATE TABLE copy (load int)",
     ],
 )
-def test_what_only_sounds_so_is_run(shadow: Shadow, sql: str) -> None:
-    assert all(facts.seen for facts in rehearsed(shadow, sql))
+def test_what_only_sounds_so_is_run(sql: str) -> None:
+    assert not any(why_not(statement) for statement in split(sql, Dialect.POSTGRES))
 
 
 def test_the_role_that_rehearses_may_do_little(shadow: Shadow) -> None:
@@ -366,10 +372,11 @@ def templates(cluster: Cluster) -> dict[str, int]:
     return dict(rows)
 
 
-def test_the_oldest_templates_make_room(cluster: Cluster, shadow: Shadow) -> None:
-    for number in range(10):
-        rehearsed(shadow, "SELECT 1", of_text(f"CREATE TABLE t{number} ()", "schema.sql"))
-    assert len(templates(cluster)) <= 8
+def test_the_oldest_templates_make_room(cluster: Cluster) -> None:
+    with Shadow(cluster.url("postgres"), templates=1) as shadow:
+        for number in range(2):
+            rehearsed(shadow, "SELECT 1", of_text(f"CREATE TABLE t{number} ()", "schema.sql"))
+            assert len(templates(cluster)) == 1
 
 
 def test_leftovers_of_dead_runs_are_swept_and_nothing_else(cluster: Cluster) -> None:

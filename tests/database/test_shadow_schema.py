@@ -87,7 +87,7 @@ def test_the_schema_of_a_rich_target(shadow: Shadow, target: str) -> None:
     assert "somebody" not in found.text
     facts = rehearsed(
         shadow,
-        "ALTER TABLE orders ADD x int; ALTER TABLE users ALTER name TYPE varchar(40); REFRESH MATERIALIZED VIEW counted;"
+        "ALTER TABLE orders ADD x int; ALTER TABLE users ALTER feels TYPE text; REFRESH MATERIALIZED VIEW counted;"
         " DROP EXTENSION pg_trgm CASCADE; REVOKE SELECT ON users FROM public",
         found,
     )
@@ -136,7 +136,7 @@ def test_a_role_that_may_not_read_every_table(cluster: Cluster, target: str) -> 
     with cluster.connect("postgres") as db:
         db.execute("CREATE ROLE shortsighted LOGIN PASSWORD 'word'")
     url = cluster.url(target.rpartition("/")[2], "shortsighted", "word")
-    with pytest.raises(Permanent, match="permission denied for table") as found:
+    with pytest.raises(Permanent, match="permission denied for schema shop") as found:
         source(url)
     assert "pg_read_all_data" in found.value.hint
     assert "--schema" in found.value.hint
@@ -183,7 +183,7 @@ def test_a_file_with_data() -> None:
     [
         (
             "CREATE TABLE a ();\nCREATE TABLE b (id in);",
-            r"schema.sql:2:20: type \"in\" does not exist",
+            "schema.sql:2:20: syntax error",
             "empty database",
         ),
         ("CREATE TABLE a (id int", r"schema.sql:1:16: \( is never closed", "close it"),

@@ -23,12 +23,12 @@ _TRIES = 3
 class Shadow:
     """A server where shadows may be made, by a role that may make databases. Close it; of one thread.
 
-    `patience`: seconds that a statement may take there. Raises `Temporary` or `Permanent`, with the way out: it is down,
-    it lacks a right, it has another major version.
+    `patience`: seconds that a statement may take there. `templates`: so many schemas are kept there. Raises `Temporary` or
+    `Permanent`, with the way out: it is down, it lacks a right, it has another major version.
     """
 
-    def __init__(self, url: str, *, patience: float = 5.0) -> None:
-        self._server, self._patience = Server(url), patience
+    def __init__(self, url: str, *, patience: float = 5.0, templates: int = 8) -> None:
+        self._server, self._patience = Server(url, templates), patience
 
     @property
     def version(self) -> int:

@@ -34,9 +34,6 @@ Connection = psycopg.Connection[Any]
 ROLE = "greenroom_shadow"
 """Rehearses where the address is a superuser's: it owns its shadows and may do nothing else."""
 
-TEMPLATES = 8
-"""So many are kept, the last used ones."""
-
 _PREFIX = "greenroom_shadow_"
 _RUN, _TEMPLATE = f"{_PREFIX}run_", f"{_PREFIX}of_"
 _OPTIONS = {
@@ -58,11 +55,11 @@ class Vanished(Exception):
 class Server:
     """One connection to it, of one thread, and the shadows of this run. `place`: for people, without a password.
 
-    Raises `Temporary` or `Permanent`, with the way out.
+    `templates`: so many are kept, the last used ones. Raises `Temporary` or `Permanent`, with the way out.
     """
 
-    def __init__(self, url: str) -> None:
-        given = _parsed(url)
+    def __init__(self, url: str, templates: int = 8) -> None:
+        given, self._kept = _parsed(url), templates
         self._secrets = tuple(str(given[name]) for name in ("password", "sslpassword") if given.get(name))
         host = given.get("host") or given.get("hostaddr") or os.environ.get("PGHOST") or "the local socket"
         port, user = given.get("port") or os.environ.get("PGPORT"), given.get("user") or os.environ.get("PGUSER")
@@ -157,7 +154,7 @@ class Server:
         except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
             self.drop(made)
         self._touched(name)
-        for old in self._templates()[TEMPLATES:]:
+        for old in self._templates()[self._kept :]:
             with contextlib.suppress(psycopg.Error, PortError):
                 self.drop(old)
 
