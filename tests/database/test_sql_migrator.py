@@ -1,0 +1,302 @@
+"""Files of SQL as a migrator: the job in the background, what it answers, what it leaves behind; on SQLite, where it can."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from greenroom.adapters.database.job import SETTINGS, Answer, Ask, Work
+from greenroom.adapters.database.settings import SqlSettings
+from greenroom.adapters.database.work import answer, refusal
+from greenroom.adapters.migrators.sql import SqlMigrator
+from greenroom.domain.model import Verdict
+from greenroom.domain.opinion import Finding
+from greenroom.domain.schema import Order, Ruled, Ruling, Stage, Stand
+from greenroom.ports import Place
+from tests.rigs import postgres
+from tests.rigs.migrating import Base, order, until
+from tests.rigs.postgres import Cluster
+
+EXPAND = "ALTER TABLE users ADD COLUMN new TEXT;\n"
+
+
+class Service:
+    """A folder with migrations and a database in a file."""
+
+    def __init__(self, folder: Path, url: str = "", **settings: Any) -> None:
+        self.folder = folder
+        self.file = folder / "shop.db"
+        with contextlib.closing(sqlite3.connect(self.file)) as db:
+            db.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, old TEXT)")
+        self.settings = SqlSettings.model_validate({"url": url or f"sqlite:///{self.file}", **settings})
+        self.place = Place("shop", folder / "greenroom.yaml", folder / ".greenroom")
+        self.migrator = SqlMigrator(self.settings, self.place)
+
+    def write(self, name: str, text: str) -> None:
+        path = self.folder / "migrations" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def columns(self) -> list[str]:
+        with contextlib.closing(sqlite3.connect(self.file)) as db:
+            return [row[1] for row in db.execute("PRAGMA table_info(users)")]
+
+    def answer(self, stage: Stage = Stage.EXPAND, given: Order | None = None) -> Answer:
+        """What the job comes to, here and now."""
+        ask = Ask(stage, given or order(), str(self.folder / "migrations"), "migrations")
+        return answer(ask, self.settings, lambda text: None)
+
+    def drive(self, stage: Stage = Stage.EXPAND, given: Order | None = None) -> Finding:
+        memo: Mapping[str, Any] | None = None
+        deadline = time.monotonic() + 60.0
+        while time.monotonic() < deadline:
+            finding = self.migrator.advance(stage, given or order(), memo)
+            if finding.verdict is not Verdict.WAIT:
+                return finding
+            memo = finding.memo
+            time.sleep(0.05)
+        raise AssertionError("no verdict")
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
+    return Service(tmp_path)
+
+
+# --- what is wrong before anything runs ---------------------------------------------------------------------------
+
+
+def test_problems_of_files_and_backfills_and_addresses(tmp_path: Path) -> None:
+    service = Service(tmp_path, backfill={"replicas": ["nowhere"]})
+    service.write("0007_a/expand.sql", "SELECT 'never closed")
+    service.write("0008_b/backfill.sql", "DELETE FROM users")
+    service.write("0009_c/backfill.yaml", "tabel: users")
+    service.write("stray.sql", EXPAND)
+    problems = service.migrator.problems()
+    starts = ("migrations/stray.sql", "migrations/0007_a/expand.sql:1:8", "migrations/0008_b/backfill.sql:1",
+              "migrations/0009_c/backfill.yaml", "migrations.replicas")  # fmt: skip
+    assert len(problems) == len(starts)
+    assert all(any(problem.startswith(start) for problem in problems) for start in starts), problems
+
+
+def test_nothing_is_wrong(service: Service) -> None:
+    service.write("0007_a/expand.sql", EXPAND)
+    service.write("0007_a/backfill.yaml", "table: users\nset: {new: old}")
+    assert service.migrator.problems() == []
+
+
+@pytest.mark.parametrize("url", ["", "shop.db", "oracle://h/x", "postgres:/h/x"])
+def test_an_address_that_is_none_is_refused_with_the_file(url: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        SqlSettings.model_validate({"url": url})
+    assert "url" in str(caught.value)
+
+
+def test_the_settings_reach_the_job_whole(tmp_path: Path) -> None:
+    """By JSON, with their units."""
+    given = SqlSettings.model_validate(
+        {
+            "url": "sqlite:///x.db",
+            "lock_timeout": "50ms",
+            "tries": 3,
+            "soft_drop": "1h",
+            "large": "1GB",
+            "shadow": "",
+            "backfill": {"batch_time": "40ms", "share": "50%"},
+        }
+    )
+    assert SqlSettings.model_validate_json(given.model_dump_json()) == given
+    assert (given.pace.lock_timeout, given.pace.tries) == (0.05, 3)
+
+
+# --- what the job answers --------------------------------------------------------------------------------------------
+
+
+def test_every_end_is_an_answer(service: Service) -> None:
+    service.write("0007_a/expand.sql", EXPAND)
+    assert service.answer().finding == Finding(Verdict.PASS, "0007_a: 1 statements")
+    assert service.answer().finding == Finding(Verdict.PASS, "nothing was left to do")
+
+
+def test_the_first_refusal_stands_in_the_reason_and_the_others_beside_it() -> None:
+    refused = [
+        Ruled("m/expand.sql", 3, "DROP TABLE x", Ruling.REFUSE, "drop-table", "Version 41 uses it.", "wait"),
+        Ruled("m/expand.sql", 9, "DROP TABLE y", Ruling.REFUSE, "drop-table", "Version 41 uses it too."),
+    ]
+    found = refusal(refused)
+    assert found.reason == "m/expand.sql:3: drop-table: Version 41 uses it; instead: wait (1 more are refused)"
+    assert found.evidence[-1] == "m/expand.sql:9: drop-table: Version 41 uses it too"
+
+
+def test_a_statement_that_fails(service: Service) -> None:
+    service.write("0007_a/expand.sql", f"{EXPAND}CREATE TABLE users (id INTEGER);\n")
+    found = service.answer().finding
+    assert found.verdict is Verdict.FAIL
+    assert "migrations/0007_a/expand.sql:2" in found.reason
+
+
+def test_files_that_cannot_be_read(service: Service) -> None:
+    service.write("0007_a/expand.sql", "SELECT 'never closed")
+    service.write("0008_b/expand.sql", "")
+    found = service.answer().finding
+    assert found.verdict is Verdict.FAIL
+    assert found.reason.startswith("migrations/0007_a/expand.sql:1:8")
+    assert any("0008_b" in line for line in (found.reason, *found.evidence))
+
+
+def test_a_database_that_is_not_there_is_unknown_or_wrong_and_never_done(tmp_path: Path) -> None:
+    service = Service(tmp_path, url=f"sqlite:///{tmp_path}/gone.db")
+    service.write("0007_a/expand.sql", EXPAND)
+    assert service.answer().finding.verdict in (Verdict.FAIL, Verdict.UNKNOWN)
+
+
+def test_an_older_lease_is_told_apart(service: Service) -> None:
+    service.write("0007_a/expand.sql", EXPAND)
+    service.answer(given=order(epoch=5))
+    service.write("0008_b/expand.sql", "CREATE TABLE visits (id INTEGER)")
+    found = service.answer(given=order(epoch=4))
+    assert (found.finding.verdict, found.outdated, found.epoch) == (Verdict.FAIL, True, 4)
+    assert Answer.read(json.loads(json.dumps(found.document()))) == found
+
+
+def test_an_override_is_kept_in_the_ledger(service: Service) -> None:
+    service.write("0007_a/expand.sql", EXPAND)
+    service.write("0008_b/expand.sql", "ALTER TABLE users DROP COLUMN old;")
+    assert service.answer().finding.verdict is Verdict.FAIL
+    given = order(overrides={"drop-column": "nobody has it yet"})
+    assert service.answer(given=given).finding.verdict is Verdict.PASS
+    with contextlib.closing(sqlite3.connect(service.file)) as db:
+        [(kept,)] = db.execute("SELECT overrides FROM greenroom_migration WHERE name = '0008_b'")
+    assert json.loads(kept) == {"migrations/0008_b/expand.sql:1 drop-column": "ann: nobody has it yet"}
+
+
+# --- the job in the background ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.real
+def test_nothing_is_left_behind_but_its_log(service: Service) -> None:
+    service.write("0007_a/expand.sql", EXPAND)
+    assert service.drive().verdict is Verdict.PASS
+    left = [path for path in (service.folder / ".greenroom").rglob("*") if path.is_file()]
+    assert [path.relative_to(service.folder).as_posix() for path in left] == [
+        ".greenroom/logs/migrations/r-1-expand.log"
+    ]
+    assert "ALTER TABLE users ADD COLUMN new TEXT" in left[0].read_text()
+
+
+@pytest.mark.real
+def test_the_password_is_in_no_file_and_no_list_of_processes(tmp_path: Path) -> None:
+    service = Service(tmp_path, url="postgresql://ann:s3cret-in-url@127.0.0.1:1/shop")
+    service.write("0007_a/expand.sql", EXPAND)
+    memo = service.migrator.advance(Stage.EXPAND, order(), None).memo
+    seen = b""
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            seen += (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+    files = [path for path in (tmp_path / ".greenroom").rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        with contextlib.suppress(FileNotFoundError):
+            assert b"s3cret-in-url" not in path.read_bytes()
+    [asked] = [path for path in files if path.name.endswith(".ask.json")]
+    assert stat.S_IMODE(asked.stat().st_mode) == 0o600
+    assert b"s3cret-in-url" not in seen
+    assert SETTINGS not in os.environ
+    service.migrator.withdraw(Stage.EXPAND, order(), memo)
+
+
+@pytest.mark.real
+def test_a_job_that_dies_again_and_again_is_given_up(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    work = Work(tmp_path / "work" / "r-1", tmp_path / "log", program="greenroom.no_such_program")
+    ask = Ask(Stage.EXPAND, order(), str(tmp_path / "migrations"), "migrations")
+    memo: Mapping[str, Any] | None = None
+    starts = []
+    for _ in range(1000):
+        finding = work.advance(ask, service.settings, tmp_path, memo)
+        memo = finding.memo
+        if finding.verdict is not Verdict.WAIT:
+            break
+        assert memo is not None
+        starts.append(memo["starts"])
+        time.sleep(0.02)
+    assert finding.verdict is Verdict.FAIL
+    assert max(starts) == 5
+    assert "ended 5 times without an answer (exit code 1" in finding.reason
+    assert any("no_such_program" in line for line in finding.evidence)
+
+
+@pytest.mark.real
+def test_whoever_has_the_newer_lease_begins_anew(service: Service) -> None:
+    """A job that was begun under a lease that is old by now, of the same release."""
+    service.write("0007_a/expand.sql", EXPAND)
+    service.answer(given=order("r-0", epoch=5))
+    service.write("0008_b/expand.sql", "CREATE TABLE visits (id INTEGER)")
+    memo = service.migrator.advance(Stage.EXPAND, order(epoch=4), None).memo
+    answered = service.folder / ".greenroom/migrations/work/r-1-expand.answer.json"
+    until(answered.exists, "the old one's answer")
+    finding = service.migrator.advance(Stage.EXPAND, order(epoch=6), memo)
+    while finding.verdict is Verdict.WAIT:
+        time.sleep(0.05)
+        finding = service.migrator.advance(Stage.EXPAND, order(epoch=6), finding.memo)
+    assert finding.verdict is Verdict.PASS
+
+
+@pytest.mark.real
+def test_a_release_that_was_pinned_without_a_folder_has_none(service: Service) -> None:
+    service.migrator.pin("r-1")
+    service.write("0007_a/expand.sql", EXPAND)
+    assert service.drive().verdict is Verdict.PASS
+    assert service.columns() == ["id", "old"]
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("postgres")
+class TestOnPostgres:
+    @pytest.fixture
+    def base(self, cluster: Cluster) -> Iterator[Base]:
+        with Base.lent(cluster, 20) as made:
+            yield made
+
+    def test_with_a_shadow_what_reading_does_not_show_is_refused(self, tmp_path: Path, base: Base) -> None:
+        """A statement in a DO block: only its rehearsal tells what it does."""
+        service = Service(tmp_path, url=base.url, shadow=base.cluster.url("postgres"))
+        hidden = "DO $$ BEGIN EXECUTE 'ALTER TABLE users ' || 'DROP COLUMN old'; END $$;"
+        service.write("0007_a/expand.sql", f"ALTER TABLE users ADD COLUMN new text;\n{hidden}\n")
+        found = service.answer().finding
+        assert found.verdict is Verdict.FAIL
+        assert "migrations/0007_a/expand.sql:2" in found.reason
+        assert base.columns() == ["id", "old"]
+
+    def test_withdraw_ends_a_build_and_leaves_no_index(self, tmp_path: Path, base: Base) -> None:
+        service = Service(tmp_path, url=base.url)
+        service.write("0007_a/expand.sql", "CREATE INDEX CONCURRENTLY users_old ON users (old);")
+        with base.application() as other:
+            with other.transaction():
+                other.execute("UPDATE users SET old = 'x' WHERE id = 1")
+                memo = service.migrator.advance(Stage.EXPAND, order(), None).memo
+                until(lambda: "users_old" in base.indexes(), "the build has begun")
+            with other.transaction():
+                other.execute("SELECT 1")
+                service.migrator.withdraw(Stage.EXPAND, order(), memo)
+        working = "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'greenroom runner%'"
+        until(lambda: not base.sql(working), "its session has ended")
+        assert base.indexes().get("users_old", True)
+        [part] = service.migrator.observe("shop").parts
+        assert part.stand in (Stand.RUNNING, Stand.DONE)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    with postgres.shared() as made:
+        yield made
