@@ -65,7 +65,9 @@ def _extends(change: c.Create, world: World) -> bool:
 
 def _selected(body: str, world: World) -> tuple[list[str], list[str]]:
     """The columns of a plain `AS SELECT … FROM …`, and what follows; none where it is anything else."""
-    texts = [token.text.lower() for token in tokens_of(body, world.dialect)]
+    tokens = [token.text.lower() for token in tokens_of(body, world.dialect)]
+    dotted = {i for i, text in enumerate(tokens) if text == "."}
+    texts = [text for i, text in enumerate(tokens) if i not in dotted and i + 1 not in dotted and text != ";"]
     if texts[:2] != ["as", "select"] or "from" not in texts or {"(", "*", "distinct", "group", "union"} & set(texts):
         return [], []
     at = texts.index("from")

@@ -178,6 +178,12 @@ class World:
                 self._create_index(change, fresh)
             case c.AlterTable(what="ENABLE ROW" | "FORCE ROW"):
                 table.secured = True
+            case c.AlterTable(what="ATTACH PARTITION", detail=detail) if detail.upper().endswith("DEFAULT"):
+                table.has_default = True
+            case c.AlterTable(what="ALTER COLUMN ADD GENERATED", detail=detail):
+                column = detail.split()[0].strip('"')
+                if column in table.columns:
+                    table.columns[column] = replace(table.columns[column], generated="identity", nullable=False)
             case c.RenameTable(table=name, to=to):
                 self.tables[to] = self.tables.pop(name)
                 moved = {each for each in self.fresh if each == name or each.startswith(f"{name}.")}
