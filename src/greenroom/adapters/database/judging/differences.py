@@ -71,7 +71,8 @@ _WIDER = ({"character varying", "text"}, {"numeric"}, {"bit varying"}, {"charact
 
 def findings(difference: Difference, stage: Stage, made: Made) -> Iterator[Finding]:
     """Of what was there before the release; removals in a contract are its business."""
-    if made.has(difference) and not (difference.kind == "column" and difference.table not in made):
+    of_users = difference.kind == "column" and difference.table not in made and not difference.removed
+    if made.has(difference) and not of_users:
         return
     if difference.removed:
         yield from removed(difference, stage)

@@ -128,9 +128,13 @@ def made_before(statement: Statement, context: Context) -> Made:
     """By this release: earlier files, and the earlier statements of this one."""
     things: dict[str, Mapping[str, Any]] = {name: {} for name in context.created}
     for number in sorted(number for number in context.facts if number < statement.number):
-        for difference in context.facts[number].differences:
+        facts = context.facts[number]
+        users = {
+            _beside(one, renamed(one, facts)) for one in facts.differences if one.removed and named(one) not in things
+        }
+        for difference in facts.differences:
             name = named(difference)
-            if difference.added:
+            if difference.added and difference.name not in users:
                 things[name] = difference.after or {}
             elif difference.removed:
                 things.pop(name, None)
@@ -219,5 +223,5 @@ def _failed(statement: Statement, facts: Facts) -> Finding:
     assert error is not None
     if not error.sqlstate:
         return found("server-wide", what=error.message)
-    hint = f" ({error.hint})" if error.hint else ""
-    return found("server-refuses", what=f"{statement.file}:{error.line}:{error.column}: {error.message}{hint}")
+    hint, place = f" ({error.hint})" if error.hint else "", f"{statement.file}:{error.line}:{error.column}"
+    return found("server-refuses", what=f"PostgreSQL refuses it, {place}: {error.message}{hint}")
