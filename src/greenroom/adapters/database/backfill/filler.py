@@ -158,9 +158,7 @@ class Filler:
                 self._put(replace(row, lower=row.upper, at=row.upper, upper=top))
 
     def _verified(self) -> None:
-        """Committed in full, and with it every batch before."""
         with self._transaction():
-            self._link.surely()
             row = self._locked()
             self._put(replace(row, state=Stand.DONE, of=row.rows, verified_at=self._link.mark()))
 

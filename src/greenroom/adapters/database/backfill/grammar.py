@@ -64,14 +64,6 @@ class Server(Protocol):
     def given(self, key: Key) -> str:
         """`%s` as a value of the key's type, from a text; any other `%` written twice."""
 
-    def gently(self) -> Sequence[str]:
-        """Statements for a session, that make its batches cheap; a crash of the server may undo the last ones, checkpoint
-        and all.
-        """
-
-    def surely(self) -> Sequence[str]:
-        """Statements for one transaction: what it commits stays, and with it all that was committed before."""
-
     def patience(self, session: Session) -> float:
         """Seconds that a transaction waits until the server looks for a deadlock; we give up before."""
 

@@ -50,18 +50,11 @@ class Link:
             self._lock(self.ledger)
             self.patience = self._server.patience(self._session)
             self._offset = self.ledger.now() - self.clock()
-            for sql in self._server.gently():
-                self._session.run(sql)
         return self._session
 
     @property
     def ledger(self) -> Ledger:
         return Ledger(self.session, self._service)
-
-    def surely(self) -> None:
-        """What the present transaction commits stays, whatever happens to the server then."""
-        for sql in self._server.surely():
-            self.session.run(sql)
 
     def mark(self) -> float:
         """The server's time, and more than the last one."""

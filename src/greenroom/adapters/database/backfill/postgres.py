@@ -110,12 +110,6 @@ class PostgresServer:
     def given(self, key: Key) -> str:
         return f"%s::{plain(key.type)}"
 
-    def gently(self) -> Sequence[str]:
-        return ("SET synchronous_commit = off",)
-
-    def surely(self) -> Sequence[str]:
-        return ("SET LOCAL synchronous_commit TO DEFAULT",)
-
     def patience(self, session: Session) -> float:
         [(milliseconds,)] = session.rows("SELECT setting FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'")
         return float(milliseconds) / 1000

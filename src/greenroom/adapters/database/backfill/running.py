@@ -74,7 +74,7 @@ def backfill(
                 still = _filled(link, work, order, settings, tell)
                 if still is not None:
                     return Outcome(_differ(work, still))
-            link.keep(lambda: _end(link, order, name))  # noqa: B023
+            link.keep(lambda: _end(link.ledger, order, name))  # noqa: B023
         return Outcome()
     finally:
         link.close()
@@ -97,10 +97,8 @@ def _begin(ledger: Ledger, order: Order, name: str) -> None:
         ledger.begin(row, order)
 
 
-def _end(link: Link, order: Order, name: str) -> None:
-    ledger = link.ledger
+def _end(ledger: Ledger, order: Order, name: str) -> None:
     with ledger.session.transaction():
-        link.surely()
         ledger.fence(order)
         ledger.end(name, Stage.BACKFILL)
 

@@ -141,12 +141,6 @@ class MysqlServer:
             return f"CAST(%s AS {key.type.split(' ')[0]})"
         return "%s"
 
-    def gently(self) -> Sequence[str]:
-        return ()
-
-    def surely(self) -> Sequence[str]:
-        return ()
-
     def patience(self, session: Session) -> float:
         """InnoDB looks for deadlocks at once; who gives up is its choice, and the batch is done again."""
         return 60.0

@@ -131,12 +131,6 @@ class SqliteServer:
     def given(self, key: Key) -> str:
         return f"CAST(%s AS {key.type})"
 
-    def gently(self) -> Sequence[str]:
-        return ()
-
-    def surely(self) -> Sequence[str]:
-        return ()
-
     def patience(self, session: Session) -> float:
         """There are no deadlocks: what waits is only the beginning of a transaction."""
         return 60.0
