@@ -9,6 +9,7 @@ import pytest
 
 from greenroom.adapters.database.judging import RULES, Context, Schema, judge
 from greenroom.adapters.database.judging.rules import mysql
+from greenroom.adapters.database.mysql import schema
 from greenroom.adapters.database.mysql.online import Way, forms
 from greenroom.adapters.database.mysql.target import MysqlTarget
 from greenroom.adapters.database.reading import split
@@ -247,3 +248,25 @@ def test_each_rule_has_its_examples(rule: object) -> None:
     allowed = judged(one.allowed.sql, one.allowed.stage, one.allowed.schema)
     assert one.id not in {each.rule for each in allowed}
     assert worst(allowed) is not Ruling.REFUSE
+
+
+def test_the_schema_that_the_server_tells_is_judged_like_the_one_that_was_written(server: Server, shop: str) -> None:
+    fresh(server, shop)
+    server.run(
+        "CREATE OR REPLACE VIEW v AS SELECT id FROM t",
+        "CREATE TRIGGER zz BEFORE INSERT ON t FOR EACH ROW BEGIN SET NEW.old = NEW.b; SET NEW.a = 1; END",
+        database=shop,
+    )
+    with closing(MysqlTarget(server.url(shop)).open("test")) as session:
+        told = schema.text(session)
+    server.run("DROP VIEW v", database=shop)
+    assert "DEFINER=" not in told.replace(" ", "")
+    for action in ALTERS:
+        if action != "DROP COLUMN old":  # which the trigger needs
+            sql = f"ALTER TABLE t {action}"
+            unlike = {"", "check-breaks-writes", "drop-constraint"}  # a trigger more: what it writes is not known
+            rules = {one.rule for one in judged(sql, schema=told)} - unlike
+            wanted = {one.rule for one in judged(sql)} - unlike
+            assert rules == wanted, action
+    found = judged("ALTER TABLE t DROP COLUMN old", Stage.CONTRACT, told)
+    assert "column-before-trigger" in {one.rule for one in found}

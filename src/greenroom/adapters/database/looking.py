@@ -58,8 +58,17 @@ def look(
             seen.ran = {
                 (row.name, row.stage): tuple(ledger.statements(row.name, row.stage).values()) for row in seen.rows
             }
-        if session.dialect is Dialect.POSTGRES:
-            _of_postgres(settings, session, seen, planning=planning)
+        match session.dialect:
+            case Dialect.POSTGRES:
+                _of_postgres(settings, session, seen, planning=planning)
+            case Dialect.MYSQL:
+                from greenroom.adapters.database.mysql import schema as of_mysql
+
+                seen.schema = of_mysql.text(session)
+            case Dialect.SQLITE:
+                from greenroom.adapters.database.sqlite import schema as of_sqlite
+
+                seen.schema = of_sqlite.text(session)
         asked = premise(seen)
         if asked is not None:
             seen.concerns = probe(session, asked)

@@ -28,6 +28,7 @@ SAME = {
     "real": "double",
 }
 WHOLE = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
+SIZED = ("varchar", "char", "varbinary", "binary")
 WIDTHS = {"latin1": 1, "ascii": 1, "binary": 1, "utf8": 3, "utf8mb3": 3}
 """Bytes of a character; four where nothing is said."""
 _TYPE = re.compile(
@@ -77,9 +78,9 @@ def touches_no_row(before: Kind, after: Kind) -> bool:
         after.more,
     ):
         return False
-    if before.name in ("varchar", "varbinary"):
+    if before.name in ("varchar", "varbinary") and (lengths := _numbers(before, after)):
         wide = 1 if before.name == "varbinary" else WIDTHS.get(before.charset, 4)
-        old, new = (int(each.arguments[0]) * wide if each.arguments else 0 for each in (before, after))
+        old, new = (each[0] * wide for each in lengths)
         return new >= old and (old > 255 or new <= 255)
     if before.name in ("enum", "set"):
         room = 255 if before.name == "enum" else 8
@@ -93,15 +94,25 @@ def narrower(before: Kind, after: Kind) -> bool:
     """Some value that was good before is not any more."""
     if before.name != after.name:
         return False
-    if before.name in ("varchar", "char", "varbinary", "binary"):
-        old, new = (int(each.arguments[0]) if each.arguments else 1 for each in (before, after))
-        return new < old
     if before.name in ("enum", "set"):
         return not set(before.arguments) <= set(after.arguments)
-    if before.name == "decimal":
-        (old, fine), (new, finer) = (tuple(map(int, each.arguments)) for each in (before, after))
-        return new - finer < old - fine or finer < fine
+    if before.name in (*SIZED, "decimal"):
+        if not (numbers := _numbers(before, after)):
+            return False
+        (old, *fine), (new, *finer) = numbers
+        if fine and finer:
+            return new - finer[0] < old - fine[0] or finer[0] < fine[0]
+        return new < old
     return before.unsigned != after.unsigned
+
+
+def _numbers(*kinds: Kind) -> list[tuple[int, ...]]:
+    """The arguments of each; none where one has something else, or another count of them."""
+    wanted = 2 if kinds[0].name == "decimal" else 1
+    given = [kind.arguments or ("1",) * wanted for kind in kinds]
+    if any(len(each) != wanted or not all(text.isdecimal() for text in each) for each in given):
+        return []
+    return [tuple(map(int, each)) for each in given]
 
 
 def redefined(table: str, before: Column, after: Column, *, contract: bool) -> Iterator[Hit]:
@@ -150,7 +161,7 @@ def _copied(names: dict[str, str], before: Column, after: Column) -> Iterator[Hi
 
 def _defaults(names: dict[str, str], before: Column, after: Column) -> Iterator[Hit]:
     tables = (names["table"],)
-    if before.generated or before.default == after.default:
+    if before.generated or _plain(before.default) == _plain(after.default):
         return
     if after.default is None:
         if (before.default or "").upper() != "NULL":
@@ -158,3 +169,8 @@ def _defaults(names: dict[str, str], before: Column, after: Column) -> Iterator[
     elif after.default.upper() != "NULL" or before.default:
         ruling = None if before.default else Ruling.WARN
         yield Hit("change-default", names | {"default": after.default}, ruling=ruling, tables=tables)
+
+
+def _plain(default: str | None) -> str | None:
+    """The server writes CURRENT_TIMESTAMP in another way than people."""
+    return default if default is None or default.startswith("'") else default.lower().removesuffix("()")
