@@ -202,11 +202,11 @@ class Standing:
         return assembly.hazards(self.loaded, self.premises)
 
 
-def order_of(name: str, service: Service, by: str, now: float) -> Order:
-    """For whom a migrator is asked outside a release: what is live, and what is beside it. Epoch 0: no engine asks."""
+def order_of(name: str, service: Service, by: str, now: float, epoch: int = 0) -> Order:
+    """For whom a migrator is asked outside a release: what is live, and what is beside it."""
     active, warm = service.active, service.warm_at(now)
     if active is None:
-        return Order(name, "", "", by, 0, now)
+        return Order(name, "", "", by, epoch, now)
     colours = {str(active.colour): active.version, str(active.colour.other): warm.deployed.version if warm else ""}
-    order = Order(name, active.release, active.version, by, 0, now, running=active.version)
+    order = Order(name, active.release, active.version, by, epoch, now, running=active.version)
     return replace(order, colours=colours, artefact=active.artefact)

@@ -25,6 +25,7 @@ from greenroom.control import Accepted
 from greenroom.domain.commands import Command
 from greenroom.domain.model import Verdict
 from greenroom.domain.plan import Plan, Step
+from greenroom.domain.schema import Order
 from greenroom.engine.world import case_of
 from greenroom.errors import GreenroomError, LockHeld, PortError, Refused, Unobservable, UsageError
 from greenroom.ports import Approving, Owner, Program
@@ -152,13 +153,20 @@ class Installed(Standing):
             made = self.adapters_for(service)
             if made.migrator is None:
                 return False
-            found = made.migrator.hold(standing.order_of(self.name, service, self.by(), self.control.now()), going_back)
+            found = made.migrator.hold(self.order(), going_back)
         except (PortError, UsageError):
             return False
         if found.verdict is Verdict.FAIL and going_back:
             hint = "the way is forward: `greenroom deploy VERSION` with what mends it"
             raise Refused(found.reason, hint=hint)
         return found.verdict is Verdict.PASS
+
+    def order(self) -> Order:
+        """For whom this command asks a migrator: under the lease of whoever acts now, which it does not take from them."""
+        control = self.control
+        lease, entries = control.lease(), control.entries(max(0, control.state().seq - 50))
+        epoch = lease.epoch if lease is not None else max((entry.epoch for entry in entries), default=0)
+        return standing.order_of(self.name, control.state(), self.by(), control.now(), epoch)
 
     def _wake(self, accepted: Accepted) -> None:
         try:

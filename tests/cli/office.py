@@ -20,7 +20,7 @@ from greenroom.domain.commands import Command
 from greenroom.domain.observation import Seen
 from greenroom.domain.plan import Plan, Step
 from greenroom.domain.release import Service
-from greenroom.domain.schema import Stage
+from greenroom.domain.schema import Order, Stage
 from greenroom.domain.status import status_document
 from greenroom.engine.fanout import Inline
 from greenroom.engine.lease import Keeper
@@ -29,6 +29,7 @@ from greenroom.engine.reconciler import Reconciler
 from greenroom.engine.recorder import MEASUREMENTS, FileRecorder
 from greenroom.engine.world import Adapters
 from greenroom.ports import Owner
+from greenroom.standing import order_of
 from greenroom.testing.clock import FakeClock
 from greenroom.testing.fakes import FakeAnalyser, FakeArtefact, FakeCheck, FakeEnvironment, FakeRouter
 from greenroom.testing.memory import MemoryJournal
@@ -133,6 +134,9 @@ class Office:
 
     def request(self, verb: str, why: str = "", **details: Any) -> Accepted:
         return self.control.ask(Command(verb, self.by(), why, details))
+
+    def order(self) -> Order:
+        return order_of(self.name, self.control.state(), self.by(), self.control.now())
 
     def migrator(self) -> FakeMigrator | None:
         return self.schema

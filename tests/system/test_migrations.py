@@ -155,6 +155,11 @@ def test_what_the_running_version_cannot_live_with_and_what_cannot_be_had_ends_b
     club.deployed()
     assert "note" in club.columns()
 
+    club.run("rollback").expect(0)
+    club.serves(good)
+    assert club.ask("SELECT count(*) FROM greenroom.release WHERE state = 'going_back'") == 1
+    assert "note" in club.columns()
+
     assert club.traffic is not None
     club.traffic.stop()
     assert not club.faults(), lost(club.faults())

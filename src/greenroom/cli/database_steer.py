@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from greenroom import standing
 from greenroom.cli.context import Context, Installation
 from greenroom.cli.stand import retire
 from greenroom.cli.text import Ink, clock, columns, plain, span, wrapped
 from greenroom.domain.model import Verdict
 from greenroom.domain.release import Contract, Service
-from greenroom.domain.schema import Order, Part, SchemaState, Stage, Stand
+from greenroom.domain.schema import Part, SchemaState, Stage, Stand
 from greenroom.domain.status import schema_document
 from greenroom.errors import PortError, Refused, Unobservable, UsageError
 from greenroom.ports import Migrator
@@ -187,10 +186,8 @@ def restore(context: Context, name: str, why: str) -> int:
     migrator = _migrator(installed)
     name = name or _hidden(migrator, installed.name)
     context.ask(installed, "restore", why)
-    service = installed.control.state()
-    order: Order = standing.order_of(installed.name, service, installed.by(), installed.control.now())
     try:
-        found = migrator.restore(order, name)
+        found = migrator.restore(installed.order(), name)
     except PortError as error:
         raise Unobservable(error.message, hint=error.hint) from error
     hint = "" if found.verdict is Verdict.PASS else "`greenroom db status` tells what is out of reach"

@@ -24,7 +24,7 @@ def check(
     applied: Sequence[tuple[str, str]] = (),
     shadow: str = "",
 ) -> list[Ruled]:
-    """Each statement of `text`, in order. `schema`: SQL, None if not known. `applied`: name and text of files that ran before.
+    """Each statement of `text`, in order. `schema`: SQL, None if not known. `applied`: name and text of files before it.
 
     What a file beside this one has made came with the same release; of a contract, all that ran before counts as such.
     """
