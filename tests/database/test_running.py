@@ -10,11 +10,11 @@ import pytest
 
 from greenroom.adapters.database.ledger import Done, Outdated
 from greenroom.adapters.database.reading import split
-from greenroom.adapters.database.running import Hindered, Pace, Refusal
+from greenroom.adapters.database.running import Hindered, Pace, Refusal, expand
 from greenroom.adapters.database.running.lookout import Watch
 from greenroom.adapters.database.running.runner import checksum
 from greenroom.adapters.database.running.standing import unexpanded
-from greenroom.adapters.database.target import Broken
+from greenroom.adapters.database.target import Broken, of
 from greenroom.domain.schema import Dialect, Order, Stage, Stand
 from greenroom.errors import Permanent
 from tests.rigs import postgres
@@ -251,6 +251,16 @@ class TestBlocked:
         [(limit,)] = base.sql("SELECT lock_timeout FROM seen")
         assert limit in ("50ms", "100ms", "200ms")
 
+    def test_a_role_of_its_own_that_owns_the_table_and_sees_little(self, base: Base) -> None:
+        """No superuser: of others' sessions it is told who they are, and not what they ask."""
+        name, url = base.role()
+        base.sql(f"ALTER TABLE users OWNER TO {name}; GRANT CREATE ON DATABASE {base.name} TO {name}")
+        with base.application() as other, other.transaction():
+            other.execute("SELECT count(*) FROM users")
+            with pytest.raises(Hindered, match=rf"session {other.info.backend_pid} \(report"):
+                expand(of(url), order(), [migration(expand=ADD)], base.said.append, pace=QUICK)
+        assert expand(of(url), order(), [migration(expand=ADD)], base.said.append).statements == 1
+
     def test_a_long_transaction_is_named_before(self, base: Base) -> None:
         with base.application() as other, other.transaction():
             other.execute("SELECT count(*) FROM users")
@@ -347,11 +357,22 @@ class TestConcurrently:
         base.expand(migration(expand=BUILD))
         assert base.sql("SELECT 'users_old'::regclass::oid") == [(made,)]
 
-    def test_without_a_name_it_is_refused(self, base: Base) -> None:
-        with pytest.raises(Permanent, match="the index has no name"):
-            base.expand(migration(expand="CREATE INDEX CONCURRENTLY ON users (old)"))
+    @pytest.mark.parametrize(
+        ("sql", "said"),
+        [
+            ("CREATE INDEX CONCURRENTLY ON users (old)", "the index has no name"),
+            ("REINDEX TABLE CONCURRENTLY users", "Run it by hand, beside the release"),
+        ],
+    )
+    def test_what_could_not_be_found_again_is_refused_before_anything_runs(
+        self, base: Base, sql: str, said: str
+    ) -> None:
+        with pytest.raises(Refusal, match=r"expand\.sql:2:1: .*") as caught:
+            base.expand(migration(expand=f"{ADD}\n{sql}"))
+        assert said in caught.value.message
+        assert base.columns() == ["id", "old"]
 
-    @pytest.mark.parametrize("sql", ["REINDEX TABLE CONCURRENTLY users", "VACUUM users", "CREATE DATABASE other"])
+    @pytest.mark.parametrize("sql", ["VACUUM users", "CREATE DATABASE other"])
     def test_what_can_be_neither_held_nor_seen_is_refused(self, base: Base, sql: str) -> None:
         with pytest.raises(Permanent, match=r"expand\.sql:1:1: .*(transaction)"):
             base.expand(migration(expand=sql))

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from greenroom.adapters.database.postgres_errors import refused
-from greenroom.adapters.database.target import Blocked, Broken, Lost, Session, dialect_of, of
+from greenroom.adapters.database.target import Blocked, Broken, Full, Lost, Session, dialect_of, of
 from greenroom.domain.schema import Dialect
 from greenroom.errors import GreenroomError, Permanent, Temporary, UsageError
 from tests.rigs import postgres
@@ -141,7 +141,7 @@ def test_a_server_that_is_down() -> None:
 
 def test_ft_16_a_full_disk_is_said() -> None:
     error = refused("database shop", psycopg.errors.DiskFull("could not extend file: No space left on device"), "", ())
-    assert isinstance(error, Temporary)
+    assert isinstance(error, Full)
     assert "disk is full" in error.message
     assert "what was done stays done" in error.hint
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import psycopg
 
-from greenroom.adapters.database.target import Blocked, Broken
+from greenroom.adapters.database.target import Blocked, Broken, Full
 from greenroom.errors import Permanent, PortError, Temporary
 
 _BLOCKED = {
@@ -76,7 +76,7 @@ def refused(place: str, error: BaseException, sql: str, secrets: Sequence[str]) 
         return Blocked(f"{_BLOCKED[code]}: {text}", code=code)
     if code in _NO_ROOM:
         problem = "its disk is full" if code == "53100" else "it has no room"
-        return Temporary(
+        return Full(
             f"The {place} could not do it, {problem}: {text}.",
             retry_after=30.0,
             hint="Free some space on the server; what was done stays done, and the next try goes on from there.",

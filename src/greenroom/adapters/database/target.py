@@ -1,8 +1,9 @@
 """The database that both colours share: how it is reached, and the ways in which it says no.
 
-A `Target` is an address, a `Session` one connection to it. What goes wrong is one of six:
+A `Target` is an address, a `Session` one connection to it. What goes wrong is one of these:
 
-    Temporary           it is down, is starting, has too many clients, its disk is full: nothing happened
+    Temporary           it is down, is starting, has too many clients: nothing happened
+    ├── Full            its disk is full, or it has no memory for this: undone, and not worth another try at once
     └── Blocked         another session stands in the way (lock timeout, deadlock, serialisation): undone, may be tried again
     Permanent           wrong password, no such database, a read-only copy, a pool of connections: nothing happened
     └── Broken          the server refuses the SQL, or a right is missing: undone
@@ -29,6 +30,10 @@ class Blocked(Temporary):
     def __init__(self, message: str, *, code: str = "", hint: str = "") -> None:
         super().__init__(message, retry_after=1.0, hint=hint)
         self.code = code
+
+
+class Full(Temporary):
+    """The server has no room for this; what was asked is undone."""
 
 
 class Broken(Permanent):

@@ -12,7 +12,7 @@ from greenroom.adapters.database.judgement import judged
 from greenroom.adapters.database.ledger import Ledger, Outdated
 from greenroom.adapters.database.running import Hindered, Refusal, Tell, expand, standing
 from greenroom.adapters.database.settings import SqlSettings
-from greenroom.adapters.database.target import dialect_of, of
+from greenroom.adapters.database.target import Full, dialect_of, of
 from greenroom.domain.model import Verdict
 from greenroom.domain.opinion import Finding
 from greenroom.domain.schema import Migration, Ruled, Ruling, Script, Stage
@@ -28,7 +28,7 @@ def answer(ask: Ask, settings: SqlSettings, tell: Tell) -> Answer:
         return Answer(_failed(error), epoch, outdated=True)
     except Refusal as error:
         return Answer(Finding(Verdict.FAIL, error.message, evidence=error.problems), epoch)
-    except (Permanent, UsageError, Hindered) as error:
+    except (Permanent, UsageError, Hindered, Full) as error:
         return Answer(_failed(error), epoch)
     except PortError as error:
         return Answer(Finding(Verdict.UNKNOWN, _said(error), 5.0), epoch)
@@ -111,6 +111,8 @@ def _backfill(ask: Ask, settings: SqlSettings, migrations: Sequence[Migration], 
 def _contract(ask: Ask, settings: SqlSettings, migrations: Sequence[Migration], tell: Tell) -> Finding:
     from greenroom.adapters.database.contracting import contract
 
+    skip = {"evidence_skip": [*settings.evidence_skip, settings.folder]}  # migrations name what goes, of course
+    settings = settings.model_copy(update=skip)
     return contract(of(settings.url), ask.order, migrations, settings, tell, pace=settings.pace)
 
 

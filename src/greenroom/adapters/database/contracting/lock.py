@@ -62,13 +62,15 @@ def locked(ledger: Ledger, order: Order) -> Held:
         ledger.claim(order)
     row = ledger.held(lock=True)
     assert row is not None
-    if row.epoch > order.epoch:
+    if row.epoch > order.epoch > 0:  # 0: a person asks, no engine
         raise outdated(order, row)
     return row
 
 
 def put(ledger: Ledger, order: Order, state: str) -> None:
-    ledger.put_held(Held(order.release, order.version, order.epoch, state, order.by, order.now))
+    before = ledger.held()
+    epoch = max(order.epoch, before.epoch if before else 0)
+    ledger.put_held(Held(order.release, order.version, epoch, state, order.by, order.now))
 
 
 def going_back(row: Held) -> Problem:

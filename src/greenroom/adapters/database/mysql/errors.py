@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pymysql.err import Error, MySQLError
 
-from greenroom.adapters.database.target import Blocked, Broken, Lost
+from greenroom.adapters.database.target import Blocked, Broken, Full, Lost
 from greenroom.errors import Permanent, PortError, Temporary
 
 LOCK_TIMEOUTS = {1205, 3572}
@@ -102,7 +102,7 @@ def refused(place: str, error: BaseException, secrets: Sequence[str]) -> PortErr
     if code in _BLOCKED:
         return Blocked(f"{_BLOCKED[code]}: {text}", code=str(code))
     if code in _NO_ROOM or code in _FILES and ("28" in text or "space" in text):
-        return Temporary(
+        return Full(
             f"The {place} could not do it, it has no room: {text}.",
             retry_after=30.0,
             hint="Free some space on the server; what was done stays done, and the next try goes on from there.",

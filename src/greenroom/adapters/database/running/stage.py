@@ -14,7 +14,7 @@ from greenroom.adapters.database.running import alone, standing
 from greenroom.adapters.database.running.pace import Pace
 from greenroom.adapters.database.running.runner import Hindered, Runner
 from greenroom.adapters.database.running.tell import Tell
-from greenroom.adapters.database.target import Lost, Target
+from greenroom.adapters.database.target import Full, Lost, Target
 from greenroom.domain.schema import Migration, Order, Stage, Stand
 from greenroom.errors import Temporary
 
@@ -135,7 +135,7 @@ def persevere(
     for attempt in range(1, _RECONNECTS + 1):
         try:
             return work()
-        except Hindered:
+        except (Hindered, Full):
             raise
         except (Temporary, Lost) as error:
             if attempt == _RECONNECTS:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from greenroom.adapters.database.ledger import Ledger, Recorded
 from greenroom.adapters.database.reading import Statement, split
+from greenroom.adapters.database.running import outside
 from greenroom.adapters.database.running.runner import checksum
-from greenroom.domain.schema import Migration, Order, Script, Stage, Stand
+from greenroom.domain.schema import Dialect, Migration, Order, Script, Stage, Stand
 from greenroom.errors import Permanent
 
 _BEGUN = (Stand.RUNNING, Stand.DONE, Stand.SOFT)
@@ -23,7 +24,20 @@ def objections(ledger: Ledger, order: Order, migrations: Sequence[Migration]) ->
             row = recorded.get((migration.name, stage))
             if row is not None and (text := _changed(ledger, row, script)):
                 found.append(text)
+            if stage is Stage.EXPAND:
+                found += _impossible(script, ledger.session.dialect)
     return [*found, *_out_of_order(list(recorded.values()), migrations)]
+
+
+def _impossible(script: Script, dialect: Dialect) -> list[str]:
+    """Statements that neither a transaction can hold nor anybody look up after a crash: told before the first one runs."""
+    found = []
+    for statement in split(script.text, dialect, script.file):
+        try:
+            outside.of(statement, dialect)
+        except Permanent as error:
+            found.append(f"{error.message} {error.hint}".strip())
+    return found
 
 
 def _unpinned(migration: Migration, order: Order) -> str:

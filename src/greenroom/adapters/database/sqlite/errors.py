@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from greenroom.adapters.database.target import Blocked, Broken
+from greenroom.adapters.database.target import Blocked, Broken, Full
 from greenroom.errors import Permanent, PortError, Temporary
 
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -43,7 +43,7 @@ def refused(place: str, error: sqlite3.Error | sqlite3.Warning) -> PortError:
     if code in _BUSY:
         return Blocked(f"another process is writing: {error}", code=name)
     if code == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR and "space" in str(error):
-        return Temporary(
+        return Full(
             f"The {place} could not do it, its disk is full: {error}.",
             retry_after=30.0,
             hint="Free some space; what was done stays done, and the next try goes on from there.",
