@@ -18,6 +18,7 @@ ALL = (
     "judge",
     "rollback",
     "shield",
+    "lock_handling",
     "containers",
     "cycle",
     "switch",

@@ -18,6 +18,7 @@ ORDER = (
     "rollback",
     "judge",
     "shield",
+    "lock_handling",
     "containers",
     "load_check",
     "overhead",
