@@ -44,6 +44,18 @@ def carry_out(session: Session, draft: Draft, stage: Stage, after_each: Callable
         after_each()
 
 
+def emptied(db: psycopg.Connection[Any]) -> None:
+    """A database as good as new, in a tenth of the time."""
+    for what, query in {
+        "PUBLICATION": "SELECT quote_ident(pubname) FROM pg_publication",
+        "EVENT TRIGGER": "SELECT quote_ident(evtname) FROM pg_event_trigger",
+        "SCHEMA": "SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$)'",
+    }.items():
+        for (name,) in db.execute(query).fetchall():
+            db.execute(f"DROP {what} {name} CASCADE")
+    db.execute("CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO PUBLIC")
+
+
 @dataclass
 class Version:
     """An application that knows one name of the column. Each write raises the row's counter and tells what it left."""

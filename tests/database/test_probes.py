@@ -14,7 +14,7 @@ from greenroom.adapters.database.probing import Premise, probe
 from greenroom.adapters.database.probing.reading_all import copies_all, star, without_values
 from greenroom.adapters.database.target import Session, of
 from greenroom.domain.schema import Ruling
-from tests.database.renaming import until
+from tests.database.renaming import emptied, until
 from tests.rigs.postgres import Cluster
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("postgres")]
@@ -33,11 +33,9 @@ def cluster() -> Iterator[Cluster]:
         made.end()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def name(cluster: Cluster) -> Iterator[str]:
     made = cluster.database()
-    with cluster.connect(made) as db:
-        db.execute("CREATE TABLE users (id int PRIMARY KEY, name text); INSERT INTO users VALUES (1, 'a')")
     yield made
     cluster.drop(made)
 
@@ -45,11 +43,13 @@ def name(cluster: Cluster) -> Iterator[str]:
 @pytest.fixture
 def db(cluster: Cluster, name: str) -> Iterator[psycopg.Connection[Any]]:
     with cluster.connect(name) as connection:
+        emptied(connection)
+        connection.execute("CREATE TABLE users (id int PRIMARY KEY, name text); INSERT INTO users VALUES (1, 'a')")
         yield connection
 
 
 @pytest.fixture
-def session(cluster: Cluster, name: str) -> Iterator[Session]:
+def session(cluster: Cluster, name: str, db: psycopg.Connection[Any]) -> Iterator[Session]:
     opened = of(cluster.url(name)).open("probe")
     yield opened
     opened.close()

@@ -12,7 +12,7 @@ from greenroom.adapters.database.target import Session, of
 from greenroom.adapters.database.writing import rename
 from greenroom.domain.schema import Stage
 from greenroom.errors import Refused, UsageError
-from tests.database.renaming import NOWHERE, Version, at_once, carry_out, statements, until
+from tests.database.renaming import NOWHERE, Version, at_once, carry_out, emptied, statements, until
 from tests.rigs import postgres
 from tests.rigs.postgres import Cluster
 
@@ -30,7 +30,7 @@ def cluster() -> Iterator[Cluster]:
         yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def name(cluster: Cluster) -> Iterator[str]:
     made = cluster.database()
     yield made
@@ -40,6 +40,7 @@ def name(cluster: Cluster) -> Iterator[str]:
 @pytest.fixture
 def db(cluster: Cluster, name: str) -> Iterator[psycopg.Connection[Any]]:
     with cluster.connect(name) as connection:
+        emptied(connection)
         yield connection
 
 

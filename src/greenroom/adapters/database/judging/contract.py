@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from greenroom.adapters.database.judging.columns import change_type
@@ -109,7 +110,7 @@ def _writing_trigger(change: c.DropColumn, together: Sequence[Change], later: Se
     for name, function in (known.triggers if known else {}).items():
         body = world.bodies.get(function, "")
         off = any(_written(name) in each or each.split()[-1] in ("ALL", "USER") for each in disabled)
-        if not off and (not body or column in body.lower()):
+        if not off and (not body or re.search(rf"(?<![\w$]){re.escape(column)}(?![\w$]|\s*\.)", body.lower())):
             return name
     dropped = [
         other.name for other in later if isinstance(other, c.Drop) and other.kind == "trigger" and other.table == table
