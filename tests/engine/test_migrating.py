@@ -141,6 +141,10 @@ def test_once_the_old_has_gone_the_contract_is_carried_out() -> None:
     assert asked is not None
     assert asked.judged is not None
     assert (asked.by, asked.judged.verdict) == ("ann", Verdict.PASS)
+    back = stage.request("rollback")
+    assert isinstance(back, Not)
+    assert "what it needs of the database is gone (asked for by ann)" in back.text
+    assert "the way is forward" in back.hint
     stage.assert_sound()
 
 

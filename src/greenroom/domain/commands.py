@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from greenroom.domain.model import Colour
+from greenroom.domain.model import Colour, Verdict
 from greenroom.domain.phases import Phase
 from greenroom.domain.records import Requested
 from greenroom.domain.release import Release, Service
@@ -211,6 +211,9 @@ def _rollback(service: Service, command: Command, now: float) -> Answer:
         return _ask(command, last)
     if service.active is None:
         return Not("nothing is live", "`greenroom deploy VERSION` releases a version")
+    if (asked := service.contract) is not None and asked.judged is not None and asked.judged.verdict is Verdict.PASS:
+        text = f"the version before cannot come back: what it needs of the database is gone (asked for by {asked.by})"
+        return Not(text, "the way is forward: `greenroom deploy VERSION` with what mends it")
     ended = (*service.past, *([last] if last else ()))
     before = [r.version for r in ended if r.phase is Phase.SUCCEEDED and r.version != service.active.version]
     hint = "`greenroom deploy VERSION` releases another version"
