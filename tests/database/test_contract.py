@@ -12,8 +12,11 @@ import pytest
 from greenroom.adapters.database.contracting import ContractSettings, Going
 from greenroom.adapters.database.contracting.excuses import FIXED, RULES
 from greenroom.adapters.database.contracting.statements import look, reads_all
+from greenroom.adapters.database.reading import split
+from greenroom.adapters.database.writing import rename, retype
 from greenroom.domain.model import Colour, Verdict
 from greenroom.domain.opinion import Finding
+from greenroom.domain.schema import Dialect, Stage
 from greenroom.errors import Permanent
 from tests.database.old_column import (
     AT_ONCE,
@@ -24,6 +27,7 @@ from tests.database.old_column import (
     ORDER,
     START,
     Shop,
+    expanded_in,
     migration,
     opened,
     written,
@@ -365,6 +369,42 @@ def test_a_contract_that_failed_in_the_middle_can_put_back_what_it_hid(cluster: 
     shop.run("ALTER TABLE users ADD CONSTRAINT no CHECK (id > 0)")
     assert shop.contract(now=ORDER.now + 9999).verdict is Verdict.PASS
     assert shop.columns == {"id", "name", "new"}
+
+
+HELPED = (
+    "CREATE TABLE people (id int PRIMARY KEY, old varchar(40) NOT NULL DEFAULT 'd' UNIQUE CHECK (old <> ''), n int)"
+)
+
+
+@pytest.mark.parametrize(("column", "helper"), [("old", "rename"), ("n", "retype")])
+def test_what_the_helpers_write_is_hidden_and_dropped(cluster: Cluster, column: str, helper: str) -> None:
+    shop = opened(cluster, start=(HELPED, "INSERT INTO people (id, n) VALUES (1, 1)"))
+    shop.run("DELETE FROM greenroom.migration")
+    session = shop.target.open("test")
+    try:
+        of_old = {"rename": lambda: rename(session, "people.old", "new", folder=Path("m"))}
+        drafted = of_old.get(helper, lambda: retype(session, "people.n", "bigint", folder=Path("m")))().migration
+        for stage, script in drafted.scripts.items():
+            if stage is not Stage.CONTRACT and script.file.endswith(".sql"):
+                for statement in split(script.text, Dialect.POSTGRES):
+                    session.run(statement.sql)
+    finally:
+        session.close()
+    shop.run("UPDATE people SET n = n")
+    expanded_in(shop.target, drafted, release="r41")
+    shop.run("UPDATE greenroom.migration SET state = 'done' WHERE stage <> 'contract'")
+    shop.settings = SOFT
+    there = f"SELECT count(*) FROM pg_attribute WHERE attrelid = 'people'::regclass AND attname = '{column}'"
+    for _ in range(2):
+        assert shop.contract().verdict is Verdict.WAIT
+        shop.run("UPDATE people SET id = id + 1")
+        assert shop.rows(there) == [(0,)]
+        shop.restore(drafted.name)
+        assert shop.rows(there) == [(1,)]
+    shop.contract()
+    assert shop.contract(now=ORDER.now + 9999).verdict is Verdict.PASS
+    shop.run("UPDATE people SET id = id + 1")
+    assert shop.rows("SELECT count(*) FROM pg_proc WHERE proname LIKE 'zzzz%'") == [(0,)]
 
 
 def test_tables_and_views_are_hidden_too(cluster: Cluster) -> None:

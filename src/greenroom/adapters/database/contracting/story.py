@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from greenroom.adapters.database.contracting import drop, gate, lock, soft
 from greenroom.adapters.database.contracting.evidence import gather
@@ -23,7 +24,7 @@ from greenroom.adapters.database.running import standing as files
 from greenroom.adapters.database.target import Blocked, Target
 from greenroom.domain.model import Verdict
 from greenroom.domain.opinion import Finding
-from greenroom.domain.schema import Migration, Order, Stage, Stand
+from greenroom.domain.schema import Dialect, Migration, Order, Stage, Stand
 from greenroom.errors import Permanent
 from greenroom.units import show_duration
 
@@ -43,6 +44,8 @@ def contract(
     WAIT: ask again after `again_after`, the reason says what for. FAIL, UNKNOWN: nothing was taken away by this call, the
     reason and the evidence name all that is wrong, each with its way out.
     """
+    if found := _alarmed(target, order, settings, tell):
+        return found
     with _at_work(target, order, tell, pace) as (at_work, guard):
         ledger = at_work.ledger
         files.refuse(files.objections(ledger, order, migrations))
@@ -121,8 +124,6 @@ def _one(at_work: Runner, guard: drop.Guard, asked: Asked, tell: Tell) -> Findin
         asked = replace(asked, hidden=())
     if asked.row.state is Stand.SOFT and not asked.ledger.grammar.transactional:
         soft.finish(asked.ledger.session, asked.hidden)
-    if asked.hidden and (found := _alarm(asked, store, tell)):
-        return found
     begun = asked.row.state is Stand.RUNNING
     problems = [] if begun else gate.demands(asked)  # there is no way back: what is half done is to be finished
     if left := excuses.left(problems):
@@ -198,15 +199,24 @@ def _watching(asked: Asked, left: float) -> Finding:
     return Finding(Verdict.WAIT, text, min(left, SOON if young else LATER))
 
 
-def _alarm(asked: Asked, store: Store, tell: Tell) -> Finding | None:
-    said = soft.alarm(asked, store)
-    if not said:
+def _alarmed(target: Target, order: Order, settings: ContractSettings, tell: Tell) -> Finding | None:
+    """What is hidden is looked after whatever else works in this database, be it the backfill of the next release."""
+    if target.dialect is not Dialect.POSTGRES:
         return None
-    lock.insist(lambda: soft.put_back(asked), Pace(tries=12))
-    what = ", ".join(str(one.going) for one in asked.hidden)
-    text = f"{what} was put back: since it was hidden, {said}"
-    tell(text)
-    return Finding(Verdict.FAIL, f"{text}; look which statements failed (the server's log names them) [soft-drop]")
+    session = target.open("watch of what is hidden")
+    try:
+        ledger = Ledger(session, order.service)
+        rows = ledger.migrations() if ledger.made else []
+        for name in [row.name for row in rows if row.stage is Stage.CONTRACT and row.state is Stand.SOFT]:
+            asked = _asked(ledger, order, settings, name)
+            if said := soft.alarm(asked, Store(ledger)):
+                lock.insist(partial(soft.put_back, asked), Pace(tries=12))
+                text = f"{', '.join(str(one.going) for one in asked.hidden)} was put back: since it was hidden, {said}"
+                tell(text)
+                return Finding(Verdict.FAIL, f"{text}; the server's log names the statements [soft-drop]")
+        return None
+    finally:
+        session.close()
 
 
 def _refused(asked: Asked, problems: Sequence[Problem]) -> Finding:
