@@ -16,6 +16,7 @@ ALL = (
     "overhead",
     "load_check",
     "judge",
+    "judging",
     "rollback",
     "shield",
     "lock_handling",

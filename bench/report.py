@@ -17,6 +17,7 @@ ORDER = (
     "cycle",
     "rollback",
     "judge",
+    "judging",
     "shield",
     "lock_handling",
     "containers",

@@ -155,24 +155,29 @@ def load(db: Connection, source: Source, role: str) -> None:
 
 
 def _load(db: Connection, statement: Statement, role: str) -> None:
+    """One whose failure changes nothing is tried; what a lesser role may not do is done by the superuser, if any."""
     text = statement.sql.encode("utf-8", "surrogateescape")
+    if not _MAY_FAIL.match(statement.sql) and not _SUPERUSER.match(statement.sql):
+        _run(db, statement, text)
+        return
     try:
         with db.transaction():
             db.execute(text, binary=True)
-    except psycopg.errors.InsufficientPrivilege as error:
-        if not _SUPERUSER.match(statement.sql) or not role:
-            if not _MAY_FAIL.match(statement.sql):
-                raise _failed(statement, error) from None
-            return
-        try:
-            db.execute("RESET SESSION AUTHORIZATION")
-            db.execute(text, binary=True)
-            db.execute(sql.SQL("SET SESSION AUTHORIZATION {}").format(sql.Identifier(role)))
-        except psycopg.Error as second:
-            raise _failed(statement, second) from None
     except psycopg.Error as error:
-        if not _MAY_FAIL.match(statement.sql):
+        if _MAY_FAIL.match(statement.sql):
+            return
+        if not role or not isinstance(error, psycopg.errors.InsufficientPrivilege):
             raise _failed(statement, error) from None
+        db.execute("RESET SESSION AUTHORIZATION")
+        _run(db, statement, text)
+        db.execute(sql.SQL("SET SESSION AUTHORIZATION {}").format(sql.Identifier(role)))
+
+
+def _run(db: Connection, statement: Statement, text: bytes) -> None:
+    try:
+        db.execute(text, binary=True)
+    except psycopg.Error as error:
+        raise _failed(statement, error) from None
 
 
 def _failed(statement: Statement, error: psycopg.Error) -> Permanent:
