@@ -69,7 +69,7 @@ def test_a_quiet_database_has_one_thing_that_is_not_known(session: Session) -> N
 def test_pitfall_2_who_asks_for_all_columns_is_named_before_a_column_is_added(
     db: psycopg.Connection[Any], session: Session, cluster: Cluster, name: str
 ) -> None:
-    db.execute("CREATE EXTENSION pg_stat_statements")
+    db.execute("CREATE EXTENSION pg_stat_statements; SELECT pg_stat_statements_reset()")
     with cluster.connect(name) as application:
         application.prepare_threshold = 1
         for _ in range(3):
@@ -84,7 +84,7 @@ def test_pitfall_2_who_asks_for_all_columns_is_named_before_a_column_is_added(
 
 
 def test_who_names_his_columns_is_not_named(db: psycopg.Connection[Any], session: Session) -> None:
-    db.execute("CREATE EXTENSION pg_stat_statements")
+    db.execute("CREATE EXTENSION pg_stat_statements; SELECT pg_stat_statements_reset()")
     db.execute("SELECT id, name FROM users")
     db.execute("SELECT count(*) FROM users")
     db.execute("SELECT * FROM pg_class LIMIT 1")
@@ -221,7 +221,7 @@ def test_sessions_of_a_colour_where_nothing_runs_are_named(
 def test_what_may_not_be_seen_is_said(db: psycopg.Connection[Any], cluster: Cluster, name: str) -> None:
     with contextlib.suppress(psycopg.errors.DuplicateObject):
         db.execute("CREATE ROLE small LOGIN PASSWORD 'x'")
-    db.execute("CREATE EXTENSION pg_stat_statements")
+    db.execute("CREATE EXTENSION pg_stat_statements; SELECT pg_stat_statements_reset()")
     db.execute("SELECT * FROM users")
     opened = of(cluster.url(name, "small", "x")).open("probe")
     try:

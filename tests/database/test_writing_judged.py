@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -251,3 +253,13 @@ def test_bad_expressions_are_refused(session: Session, news: list[str], by: str,
 def test_bad_types_are_refused(session: Session, kind: str) -> None:
     with pytest.raises(UsageError):
         retype(session, '"User".age', kind, to="years", folder=NOWHERE)
+
+
+def test_the_guide_shows_what_is_written(db: psycopg.Connection[Any], session: Session) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "rename.md").read_text()
+    table, *shown = re.findall(r"```sql\n(.*?)```", guide, re.DOTALL)
+    db.execute("DROP TABLE users")
+    db.execute(table)
+    draft = rename(session, "users.old_preference", "preference", folder=NOWHERE)
+    assert shown == [draft.migration.scripts[stage].text for stage in Stage]
+    assert draft.concerns == ()
