@@ -16,7 +16,7 @@ from greenroom.adapters.database.running.runner import checksum
 from greenroom.adapters.database.settings import SqlSettings
 from greenroom.adapters.database.shadow.facts import Facts
 from greenroom.adapters.database.target import dialect_of
-from greenroom.domain.schema import Migration, Order, Ruled, Ruling, Script, Stage, Stand
+from greenroom.domain.schema import Dialect, Migration, Order, Ruled, Ruling, Script, Stage, Stand
 
 LONG = 5.0
 
@@ -55,8 +55,8 @@ def judged(
     if not seen.place:
         premise(seen)
     asked = [file for file in files if file.stage in stages and file.left]
-    if settings.shadow and seen.schema is not None:
-        _rehearse(settings.shadow, asked, seen)
+    if seen.schema is not None and (settings.shadow or dialect_of(settings.url) is Dialect.SQLITE):
+        _rehearse(settings.shadow, dialect_of(settings.url), asked, seen)
     found = [_as_ruled(concern, seen.place) for concern in seen.concerns]
     for stage in Stage:
         of_stage = [file for file in asked if file.stage is stage]
@@ -86,17 +86,23 @@ def _left(file: File, seen: Seen) -> list[Statement]:
     return [one for one in file.all if (one.number, checksum(one)) not in ran]
 
 
-def _rehearse(url: str, files: Sequence[File], seen: Seen) -> None:
-    """All of them on one shadow, one after the other."""
-    from greenroom.adapters.database.shadow.rehearsal import Shadow
-    from greenroom.adapters.database.shadow.schema import Source
-
+def _rehearse(url: str, dialect: Dialect, files: Sequence[File], seen: Seen) -> None:
+    """All of them on one shadow, one after the other. SQLite's is in memory: it needs no address."""
     places = [(file, statement) for file in files for statement in file.left]
+    statements = [statement for _, statement in places]
     if not places:
         return
-    source = Source(seen.schema or "", seen.version, seen.path, f"the schema of the {seen.place}")
-    with Shadow(url) as shadow:
-        facts = shadow.rehearse([statement for _, statement in places], source)
+    if dialect is Dialect.POSTGRES:
+        from greenroom.adapters.database.shadow.rehearsal import Shadow
+        from greenroom.adapters.database.shadow.schema import Source
+
+        source = Source(seen.schema or "", seen.version, seen.path, f"the schema of the {seen.place}")
+        with Shadow(url) as shadow:
+            facts = shadow.rehearse(statements, source)
+    else:
+        from greenroom.adapters.database.shadow.elsewhere import rehearsed
+
+        facts = rehearsed(url, dialect, statements, seen.schema or "", ())
     for (file, statement), one in zip(places, facts, strict=True):
         file.facts[statement.number] = one
 

@@ -18,7 +18,7 @@ from greenroom.adapters.database.mysql import catalogue
 from greenroom.adapters.database.mysql.errors import NOT_ONLINE, OVERTIME
 from greenroom.adapters.database.mysql.online import DATA, WAYS_OUT, Form, Way, forms, head, names, words
 from greenroom.adapters.database.mysql.target import MysqlSession
-from greenroom.adapters.database.reading import Statement
+from greenroom.adapters.database.reading import Statement, changes
 from greenroom.adapters.database.running.tell import Tell
 from greenroom.adapters.database.target import LOCK_TIMEOUT, Blocked, Broken, Session
 from greenroom.domain.schema import Dialect
@@ -78,8 +78,17 @@ class Change:
                 if not error.code.isdecimal() or int(error.code) not in NOT_ONLINE or form.way is Way.ASKED:
                     raise
                 refused = error
+        if self._nothing_in_it(session):
+            self._attempt(session, Form(Way.PLAIN, self.statement.sql), statement_timeout)
+            return
         asked = " and ".join(form.way for form in ways)
         raise Broken(f"{refused.message} (asked for {asked})", code=refused.code, hint=WAYS_OUT)
+
+    def _nothing_in_it(self, session: Session) -> bool:
+        """To copy an empty table keeps nobody out."""
+        tables = {str(getattr(one, "table", "")) for one in changes(self.statement, Dialect.MYSQL)} - {""}
+        quoted = [_GRAMMAR.quote(table) for table in tables]
+        return bool(quoted) and not any(session.rows(f"SELECT 1 FROM {table} LIMIT 1") for table in quoted)
 
     def _attempt(self, session: MysqlSession, form: Form, statement_timeout: float) -> None:
         """MariaDB can be told to give up after a part of a second; whole seconds are the least that both wait."""
