@@ -66,7 +66,7 @@ def test_the_old_goes_and_the_new_stays(shop: Shop) -> None:
     assert (shop.state, shop.stand()) == ("contracted", "done")
     assert shop.rows("SELECT count(*) FROM pg_proc WHERE proname = 'zzzz_greenroom_users'") == [(0,)]
     shop.run("INSERT INTO users (name, new) VALUES ('x', 'y')")
-    assert shop.contract().verdict is Verdict.PASS
+    assert "nothing is left" in shop.contract().reason
 
 
 def test_why_it_was_let_is_kept(shop: Shop) -> None:
@@ -332,6 +332,19 @@ def test_it_is_put_back_at_once_and_nothing_was_lost(shop: Shop) -> None:
     assert (shop.state, shop.stand()) == ("open", "pending")
     assert shop.restore().verdict is Verdict.PASS
     assert shop.contract().verdict is Verdict.WAIT  # it can begin anew
+
+
+def test_who_is_in_the_way_of_hiding_is_named(shop: Shop) -> None:
+    shop.settings = SOFT
+    with shop.connect(name="shop green 42") as reader:
+        reader.execute("BEGIN; SELECT count(*) FROM users")
+        found = shop.contract()
+        assert found.verdict is Verdict.WAIT
+        assert "nothing is hidden yet" in found.reason
+        assert "shop green 42" in found.reason
+        assert (shop.stand(), "old" in shop.columns) == ("pending", True)
+        reader.execute("COMMIT")
+        assert "is hidden for 1h" in shop.contract().reason
 
 
 def test_after_the_real_drop_nothing_can_be_put_back(shop: Shop) -> None:

@@ -5,7 +5,7 @@ Both functions may be called again at any time, after any crash, and go on from 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -21,6 +21,7 @@ from greenroom.adapters.database.ledger import Ledger
 from greenroom.adapters.database.reading import split
 from greenroom.adapters.database.running import Hindered, Pace, Runner, Tell, alone
 from greenroom.adapters.database.running import standing as files
+from greenroom.adapters.database.running.lookout import Watch
 from greenroom.adapters.database.target import Blocked, Target
 from greenroom.domain.model import Verdict
 from greenroom.domain.opinion import Finding
@@ -53,12 +54,13 @@ def contract(
             ledger.fence(order)
             files.store(ledger, order, [_contract_only(one) for one in migrations])
         names = {migration.name for migration in migrations}
-        for row in ledger.migrations():
-            if row.stage is Stage.CONTRACT and row.state is not Stand.DONE and (not names or row.name in names):
-                found = _one(at_work, guard, _asked(ledger, order, settings, row.name), tell)
-                if found.verdict is not Verdict.PASS:
-                    return found
-        return Finding(Verdict.PASS, "what was old is gone")
+        rows = [row for row in ledger.migrations() if row.stage is Stage.CONTRACT and row.state is not Stand.DONE]
+        left = [row.name for row in rows if not names or row.name in names]
+        for name in left:
+            found = _one(at_work, guard, _asked(ledger, order, settings, name), tell)
+            if found.verdict is not Verdict.PASS:
+                return found
+        return Finding(Verdict.PASS, "what was old is gone" if left else "nothing is left to be taken away")
 
 
 def restore(target: Target, order: Order, name: str) -> Finding:
@@ -145,7 +147,7 @@ def _one(at_work: Runner, guard: drop.Guard, asked: Asked, tell: Tell) -> Findin
     asked = replace(asked, row=replace(asked.row, overrides={**asked.row.overrides, **excuses.used(problems)}))
     try:
         if soften and not asked.hidden:
-            return _hide(asked, store, soften, tell)
+            return _hide(asked, store, soften, tell, at_work.watch)
         drop.carry_out(at_work, guard, asked)
     except drop.Stopped as stopped:
         return _refused(asked, stopped.problems)
@@ -162,11 +164,12 @@ def _soften(asked: Asked, excuses: Excuses) -> list[Going]:
     return [one for one in asked.goings if one.hideable]
 
 
-def _hide(asked: Asked, store: Store, goings: Sequence[Going], tell: Tell) -> Finding:
+def _hide(asked: Asked, store: Store, goings: Sequence[Going], tell: Tell, watch: Watch) -> Finding:
     try:
-        lock.insist(lambda: _hidden(asked, store, goings), Pace(tries=12))
+        _in_sight(lambda: _hidden(asked, store, goings), watch)
     except Blocked as error:
-        return Finding(Verdict.WAIT, f"{error.message}; nothing is hidden yet", SOON)
+        who = f"; in the way: {'; '.join(map(str, watch.seen[:3]))}" if watch.seen else ""
+        return Finding(Verdict.WAIT, f"nothing is hidden yet: {error.message.rstrip('.')}{who}", SOON)
     except Permanent as error:
         return Finding(Verdict.FAIL, f"{error.message} {error.hint} [soft-drop]")
     if not asked.ledger.grammar.transactional:
@@ -174,6 +177,15 @@ def _hide(asked: Asked, store: Store, goings: Sequence[Going], tell: Tell) -> Fi
     hidden = store.hidden(asked.row.name)
     tell(f"hidden: {soft.shown(hidden)}")
     return _watching(replace(asked, hidden=hidden), asked.settings.soft_drop)
+
+
+def _in_sight(work: Callable[[], None], watch: Watch) -> None:
+    """The first attempt is not watched: most need no second."""
+    try:
+        work()
+    except Blocked:
+        with watch.over():
+            lock.insist(work, Pace(tries=6))
 
 
 def _hidden(asked: Asked, store: Store, goings: Sequence[Going]) -> None:
