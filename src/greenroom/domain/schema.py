@@ -51,10 +51,11 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """Migrations are carried out in the order of their names."""
+    """Migrations are carried out in the order of their names; where they are not `ordered`, in the order given."""
 
     name: str
     scripts: Mapping[Stage, Script]
+    ordered: bool = True
 
     @property
     def checksum(self) -> str:

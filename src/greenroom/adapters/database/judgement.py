@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from greenroom.adapters.database.concern import Concern
 from greenroom.adapters.database.costing import priced, works
@@ -40,9 +41,11 @@ def judged(
     migrations: Sequence[Migration],
     *,
     planning: bool = False,
+    made: Sequence[Statement] = (),
 ) -> list[Ruled]:
     """Every statement of these stages that has not run yet, in the order in which they will; first what is in the way of
     all of them. `planning`: where the database cannot be reached the files alone are judged; else that is raised.
+    `made`: what this release's expand has run that is not in `migrations`.
     """
     files = _files(settings, migrations)
 
@@ -62,7 +65,7 @@ def judged(
         of_stage = [file for file in asked if file.stage is stage]
         # A contract may drop what an earlier release has made, and not what its own has.
         for group in [[file] for file in of_stage] if stage is Stage.CONTRACT else [of_stage]:
-            found += _ruled(group, files, seen, order, settings) if group else []
+            found += _ruled(group, files, seen, order, settings, made) if group else []
     return [_overridden(one, order) for one in found]
 
 
@@ -108,7 +111,12 @@ def _rehearse(url: str, dialect: Dialect, files: Sequence[File], seen: Seen) -> 
 
 
 def _ruled(
-    group: Sequence[File], files: Sequence[File], seen: Seen, order: Order, settings: SqlSettings
+    group: Sequence[File],
+    files: Sequence[File],
+    seen: Seen,
+    order: Order,
+    settings: SqlSettings,
+    made: Sequence[Statement],
 ) -> list[Ruled]:
     """Of files of one stage, which follow each other: the judge is asked once, and reads the schema once."""
     dialect = dialect_of(settings.url)
@@ -124,13 +132,19 @@ def _ruled(
     context = Context(
         dialect,
         order.running,
-        Schema(split(seen.schema, dialect, "the database")) if seen.schema is not None else None,
+        None if seen.schema is None else _schema(seen.schema, dialect),
         applied,
         facts,
-        created([one for file in ours for one in file.all], dialect),
+        created([*made, *(one for file in ours for one in file.all)], dialect),
         sizes,
     )
     return _priced(judge(asked, group[0].stage, context), asked, facts, seen, settings)
+
+
+@lru_cache(maxsize=1)
+def _schema(text: str, dialect: Dialect) -> Schema:
+    """Each contract is judged by itself, against the same one."""
+    return Schema(split(text, dialect, "the database"))
 
 
 def _priced(

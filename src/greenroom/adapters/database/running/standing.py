@@ -83,7 +83,10 @@ def _out_of_order(rows: Sequence[Recorded], migrations: Sequence[Migration]) -> 
         f"{migration.name} comes before {last}, which ran here with release {begun[last].release}"
         f" (version {begun[last].version}): give it a name that comes after."
         for migration in migrations
-        if migration.name < last and migration.name not in begun and set(migration.scripts) - {Stage.CONTRACT}
+        if migration.ordered
+        and migration.name < last
+        and migration.name not in begun
+        and set(migration.scripts) - {Stage.CONTRACT}
     ]
 
 

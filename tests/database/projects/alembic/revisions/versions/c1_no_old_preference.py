@@ -1,0 +1,12 @@
+"""No old preference"""
+
+from alembic import op
+
+revision = "c1"
+down_revision = "r4"
+branch_labels = ("contract",)
+depends_on = "b1"
+
+
+def upgrade():
+    op.drop_column("users", "old_preference")
