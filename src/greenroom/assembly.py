@@ -211,7 +211,8 @@ def _told(kind: str, name: str, examine: Callable[[], list[str]]) -> list[str]:
     except GreenroomError as error:
         return [f"hosts.{name}: {error.message}{'; ' + error.hint if error.hint else ''}" if name else error.message]
     there = f" (on {name})" if name else ""
-    return [(text if text.startswith(f"{kind}.") else f"{kind}: {text}") + there for text in told]
+    own = (f"{kind}.", f"{kind}:", f"{kind}/")
+    return [(text if text.startswith(own) else f"{kind}: {text}") + there for text in told]
 
 
 def _side_by_side(calls: Mapping[str, Callable[[], list[str]]]) -> Mapping[str, list[str]]:

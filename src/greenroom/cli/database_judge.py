@@ -75,14 +75,18 @@ def _statement(one: Mapping[str, Any], width: int, ink: Ink) -> list[str]:
         told.append(f"locks: {'; '.join(locks)}")
     if one.get("rows") is not None:
         size = f", {_size(one['bytes'])}" if one.get("bytes") is not None else ""
-        lasts = f": about {span(one['seconds'])}" if one.get("seconds") is not None else ""
+        lasts = _lasts(one["seconds"]) if one.get("seconds") is not None else ""
         told.append(f"{one['rows']:,} rows{size}{lasts}")
-    for text in told if one["verdict"] != "allow" or one.get("seconds") else []:
+    for text in told if one["verdict"] != "allow" or (one.get("seconds") or 0) >= 1 else []:
         lines += wrapped(text, width, indent=" " * (_LEAD + 2), first=" " * _LEAD) if text else []
     if one["instead"] and one["verdict"] != "allow":
         first, *rest = wrapped(f"instead: {one['instead']}", width, indent=" " * (_LEAD + 2), first=" " * _LEAD)
         lines += [ink(first, "bold"), *rest]
     return lines
+
+
+def _lasts(seconds: float) -> str:
+    return f": about {span(seconds)}" if seconds >= 1 else ": less than a second"
 
 
 def _size(count: int) -> str:

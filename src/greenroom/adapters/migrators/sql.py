@@ -15,7 +15,7 @@ from greenroom.adapters.database import files
 from greenroom.adapters.database.job import Ask, Work
 from greenroom.adapters.database.settings import SqlSettings
 from greenroom.adapters.database.target import Target, dialect_of, of
-from greenroom.domain.model import Document
+from greenroom.domain.model import Document, Verdict
 from greenroom.domain.opinion import Finding
 from greenroom.domain.schema import Migration, Order, Ruled, SchemaState, Stage
 from greenroom.errors import GreenroomError, Permanent, Temporary, UsageError
@@ -73,13 +73,16 @@ class SqlMigrator:
     def judge(self, stages: Sequence[Stage], order: Order) -> Sequence[Ruled]:
         from greenroom.adapters.database.judgement import judged
 
-        found = files.read(self._source(order), self.settings.folder, dialect_of(self.settings.url))
+        found = files.read(self._folder, self.settings.folder, dialect_of(self.settings.url))
         if found.problems:
             raise Permanent(found.problems[0])
         return judged(self.settings, stages, order, found.migrations, planning=True)
 
     def advance(self, stage: Stage, order: Order, memo: Document | None) -> Finding:
-        ask = Ask(stage, order, str(self._source(order)), self.settings.folder)
+        source = self._source(order)
+        if self._nothing(stage, source):
+            return Finding(Verdict.PASS, "the release brings nothing for it")
+        ask = Ask(stage, order, str(source), self.settings.folder)
         return self._work(stage, order).advance(ask, self.settings, self.place.file.parent, memo)
 
     def withdraw(self, stage: Stage, order: Order, memo: Document | None) -> None:
@@ -102,6 +105,13 @@ class SqlMigrator:
         """As it was pinned; where nothing was (a contract of what is live, another machine), as it is."""
         kept = self._kept(order.release)
         return kept if kept.is_dir() else self._folder
+
+    def _nothing(self, stage: Stage, source: Path) -> bool:
+        """Neither a file of this stage, nor, of an expand, one that is to be remembered for later."""
+        found = files.read(source, self.settings.folder, dialect_of(self.settings.url))
+        if found.problems or stage is Stage.CONTRACT:
+            return False
+        return not any(stage is Stage.EXPAND or stage in migration.scripts for migration in found.migrations)
 
     def _kept(self, release: str) -> Path:
         return self.place.state / "migrations" / "kept" / _slug(release)
