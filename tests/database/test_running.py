@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from greenroom.adapters.database.running import Hindered, Pace, Refusal, expand
 from greenroom.adapters.database.running.lookout import Watch
 from greenroom.adapters.database.running.runner import checksum
 from greenroom.adapters.database.running.standing import unexpanded
-from greenroom.adapters.database.target import Broken, of
+from greenroom.adapters.database.target import Broken, Full, of
 from greenroom.domain.schema import Dialect, Order, Stage, Stand
 from greenroom.errors import Permanent
 from tests.rigs import postgres
@@ -395,3 +396,36 @@ def test_the_pace_of_attempts() -> None:
     assert [pace.pause(n, lambda: 1.0) for n in (1, 2, 3, 20)] == pytest.approx([0.1, 0.2, 0.4, 10.0])
     assert pace.pause(1, lambda: 0.0) == pytest.approx(0.05)
     assert Pace(lock_timeout=0.02).patience(1, longer=False) == 0.02
+
+
+def test_ft_16_a_full_disk(base: Base) -> None:
+    """Nothing is half done, and the next run goes on when there is room."""
+    disk = base.cluster.folder / "tiny"
+    disk.mkdir()
+    mount = [
+        "mount",
+        "-t",
+        "tmpfs",
+        "-o",
+        f"size=4m,mode=700,uid={base.cluster.folder.stat().st_uid}",
+        "tiny",
+        str(disk),
+    ]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount a tmpfs")
+    try:
+        base.sql(f"CREATE TABLESPACE tiny LOCATION '{disk}'")
+        large = (
+            "CREATE TABLE large TABLESPACE tiny AS SELECT g, repeat('x', 100) AS text FROM generate_series(1, 60000) g"
+        )
+        with pytest.raises(Full, match="its disk is full") as caught:
+            base.expand(migration(expand=f"{ADD}\n{large}"))
+        assert "the next try goes on from there" in caught.value.hint
+        assert base.columns() == ["id", "old", "new"]
+        assert base.sql("SELECT to_regclass('large')::text") == [(None,)]
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        assert base.expand(migration(expand=f"{ADD}\n{large}")).statements == 1
+        base.sql("DROP TABLE large")
+        base.sql("DROP TABLESPACE tiny")
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
