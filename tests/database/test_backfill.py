@@ -234,6 +234,34 @@ def test_a_row_that_the_server_refuses(cluster: Cluster) -> None:
     assert shop.versions() == {1: 300}
 
 
+def test_rows_that_take_long_make_batches_smaller(cluster: Cluster) -> None:
+    """A batch that would hold its rows longer than the server lets a deadlock be is cancelled, and halved."""
+    shop = Shop(cluster, 200)
+    shop.sql(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_sleep(0.005); RETURN NEW; END $$;"
+        " CREATE TRIGGER slow BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION slow()"
+    )
+    assert shop.run(settings=BackfillSettings(max_batch=200)).done
+    row = shop.row()
+    assert row is not None
+    assert row.batch < 150
+    assert shop.versions() == {1: 200}
+
+
+def test_rows_that_are_hidden_from_this_role_are_no_rows_that_are_done(cluster: Cluster) -> None:
+    shop = Shop(cluster, 20)
+    shop.sql("CREATE ROLE clerk LOGIN PASSWORD 'x'; GRANT CREATE ON DATABASE " + shop.name + " TO clerk")
+    try:
+        shop.sql("GRANT ALL ON users TO clerk; CREATE POLICY few ON users USING (id < 5)")
+        shop.sql("ALTER TABLE users ENABLE ROW LEVEL SECURITY")
+        shop.url = cluster.url(shop.name, "clerk", "x")
+        with pytest.raises(Unfit, match="row-level security"):
+            shop.run()
+    finally:
+        shop.sql("DROP OWNED BY clerk CASCADE; DROP ROLE clerk")
+
+
 def test_progress_is_what_the_ledger_says(cluster: Cluster) -> None:
     shop = Shop(cluster, 1_000)
     seen = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.adapters.database.backfill import Fill, Unfit
+from greenroom.adapters.database.backfill import BackfillSettings, Fill, Unfit
 from greenroom.adapters.database.backfill.postgres import PostgresServer
 from greenroom.adapters.database.backfill.running import of_script
 from greenroom.domain.schema import Dialect, Script
@@ -174,3 +174,13 @@ def test_what_is_declared_wrong(text: str, problem: str) -> None:
         yaml(text)
     assert caught.value.message.startswith("migrations/7/backfill.yaml")
     assert caught.value.hint
+
+
+def test_settings_say_what_is_wrong_before_anything_runs() -> None:
+    with pytest.raises(ValueError, match="no address of a database") as caught:
+        BackfillSettings(replicas=["postgres//ann:s3cret@db"])
+    assert "write it like" in str(caught.value)
+    with pytest.raises(ValueError, match="has no unit"):
+        BackfillSettings.model_validate({"batch_time": 50})
+    with pytest.raises(ValueError, match="Extra inputs"):
+        BackfillSettings.model_validate({"chunk": 50})

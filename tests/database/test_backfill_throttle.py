@@ -145,8 +145,7 @@ def test_a_replica_that_holds_another_database_makes_it_wait(cluster: Cluster) -
 
 def test_a_replica_that_shows_nothing_new_is_behind_at_last(cluster: Cluster) -> None:
     """Our own mark is what is looked for: a copy that is readable, and stands still, is no copy."""
-    shop = Shop(cluster, 3_000)
-    still = Shop(cluster, 10)
+    shop, still = Shop(cluster, 3_000), Shop(cluster, 10, apart=True)
     assert still.run().done
     settings = BackfillSettings(max_batch=100, max_lag="50ms", replicas=[still.url])
     outcomes: list[BaseException] = []

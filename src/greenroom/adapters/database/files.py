@@ -151,6 +151,13 @@ class _Reader:
                 self.problems += [f"{shown}:{line}: {problem}" for line, problem in _mixed(text, self.dialect, stage)]
             except GreenroomError as error:
                 self.problems.append(f"{error.message}{f'; {error.hint}' if error.hint else ''}")
+        elif stage is Stage.BACKFILL:
+            from greenroom.adapters.database.backfill.declared import declared
+
+            try:
+                declared(Script(shown, text), self.dialect)
+            except GreenroomError as error:
+                self.problems.append(f"{error.message}{f'; {error.hint}' if error.hint else ''}")
         return len(self.problems) == before
 
 

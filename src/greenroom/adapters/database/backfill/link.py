@@ -37,7 +37,7 @@ class Link:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._target, self._service, self._server, self._tries = target, service, server, tries
+        self._target, self.service, self._server, self._tries = target, service, server, tries
         self._tell, self._lock = tell, lock
         self.clock, self._sleep = clock, sleep
         self._session: Session | None = None
@@ -54,7 +54,7 @@ class Link:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.session, self._service)
+        return Ledger(self.session, self.service)
 
     def mark(self) -> float:
         """The server's time, and more than the last one."""

@@ -16,7 +16,8 @@ from greenroom.errors import Permanent
 
 _GRAMMAR = GRAMMARS[Dialect.POSTGRES]
 _TABLE = """
-SELECT c.oid::bigint, c.relkind::text, n.nspname::text, c.relname::text FROM pg_catalog.pg_class c
+SELECT c.oid::bigint, c.relkind::text, n.nspname::text, c.relname::text,
+    pg_catalog.row_security_active(c.oid) FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = pg_catalog.to_regclass(%s)
 """
 _COLUMNS = """
@@ -50,9 +51,12 @@ class PostgresServer:
             raise Unfit(
                 fill.place, f"there is no table {fill.table}", "see its name, and name its schema if it has one"
             )
-        [(oid, kind, schema, name)] = found
+        [(oid, kind, schema, name, guarded)] = found
         if kind not in ("r", "p"):
             raise Unfit(fill.place, f"{fill.table} is no table", "name the table behind it: only tables can be filled")
+        if guarded:
+            hint = "let migrations.url name the table's owner, or a role with BYPASSRLS"
+            raise Unfit(fill.place, f"row-level security may hide rows of {fill.table} from this role", hint)
         columns = {row[0]: row for row in session.rows(_COLUMNS, [oid])}
         for column in (bare(column) for column, _ in fill.sets):
             if column not in columns:

@@ -128,7 +128,7 @@ def of_script(script: Script, dialect: Dialect) -> list[Fill]:
 
 
 def throttle(link: Link, work: Work, settings: BackfillSettings, filler: Filler) -> Throttle:
-    row = (link.ledger.service, work.name, work.number)
+    row = (link.service, work.name, work.number)
     brakes: list[Brake] = [
         Replica(targets.of(url, copy=True), row, filler.beats, settings.max_lag, link.clock)
         for url in settings.replicas

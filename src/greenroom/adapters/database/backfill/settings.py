@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from greenroom.adapters.database.target import dialect_of
 from greenroom.adapters.settings import Section
+from greenroom.errors import UsageError
 from greenroom.units import Seconds, Share
 
 
@@ -47,3 +49,13 @@ class BackfillSettings(Section):
         ge=1,
         description="How often one batch is tried when rows are held by others, with growing pauses of up to 2 s between.",
     )
+
+    @field_validator("replicas")
+    @classmethod
+    def _known(cls, urls: list[str]) -> list[str]:
+        for url in urls:
+            try:
+                dialect_of(url)
+            except UsageError as error:
+                raise ValueError(f"holds what is no address of a database; {error.hint}") from None
+        return urls
