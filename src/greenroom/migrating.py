@@ -82,4 +82,6 @@ def _draft(
             return writing.retype(session, column, given.pop("type"), **given, **shared)
         case "split":
             return writing.split(session, column, given.pop("into"), **given, **shared)
+        case "move":
+            return writing.move(session, column, given.pop("to"), **given, **shared)
     raise ValueError(f"nothing writes a {what}")

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
 
 from greenroom.adapters.database.writing import sync
 from greenroom.adapters.database.writing.carry import join
 from greenroom.adapters.database.writing.catalogue import Column
 from greenroom.adapters.database.writing.names import Quote
-from greenroom.adapters.database.writing.sync import Sync
 from greenroom.domain.schema import Stage
 
-_ALLOW = (
-    "-- greenroom: allow create-trigger: it fails no write but one of the new version that the old type cannot hold\n"
-)
+
+class Rule(Protocol):
+    """What the trigger does. `when`: BEFORE or AFTER the row is written. `allow`: why the judge may let it be, "" where it
+    sees that for itself. `said`: of what it is for.
+    """
+
+    when: ClassVar[str]
+    said: ClassVar[str]
+    definer: ClassVar[bool]
+
+    @property
+    def allow(self) -> str: ...
+
+    def body(self) -> str: ...
 
 
 @dataclass(slots=True)
 class Life:
     """`adds`: quoted columns with their types. The lists hold statements without their `;`, in the order in which they run.
 
-    `head`: comment lines at the top of expand.sql; `before`: of what must be done by hand before the contract.
+    `head`: comment lines at the top of expand.sql; `before`: of what must be done by hand before the contract. `onto`: the
+    table that gets the columns, if it is another one. `named`: why the column cannot be hidden before it is dropped.
     """
 
     column: Column
     adds: Sequence[tuple[str, str]]
-    sync: Sync
+    rule: Rule
     head: Sequence[str]
     backfill: tuple[str, str]
     expand: Sequence[str] = ()
@@ -34,6 +46,8 @@ class Life:
     first: Sequence[str] = ()
     last: Sequence[str] = ()
     before: Sequence[str] = field(default=())
+    onto: str = ""
+    named: str = ""
 
     def files(self, quote: Quote) -> list[tuple[Stage, str, str]]:
         ending, backfill = self.backfill
@@ -52,17 +66,15 @@ class Life:
     def _expand(self, quote: Quote) -> str:
         table = self.column.table.written
         trigger, function = self._names(quote)
-        added = [f"ALTER TABLE {table} ADD COLUMN {name} {kind}" for name, kind in self.adds]
+        added = [f"ALTER TABLE {self.onto or table} ADD COLUMN {name} {kind}" for name, kind in self.adds]
         return (
             _comment(*self.head)
             + join(added)
             + "\n"
-            + _comment(
-                "Until contract this keeps both equal, whoever writes. Its name sorts last, so that it runs last."
-            )
-            + join([sync.function(function, self.sync.body())])
-            + (_ALLOW if "RAISE" in self.sync.back else "")
-            + join([sync.trigger(trigger, table, function)])
+            + _comment(self.rule.said)
+            + join([sync.function(function, self.rule.body(), definer=self.rule.definer)])
+            + (_comment(f"greenroom: allow create-trigger: {self.rule.allow}") if self.rule.allow else "")
+            + join([sync.trigger(trigger, table, function, self.rule.when)])
             + (("\n" + join(self.expand)) if self.expand else "")
         )
 
@@ -77,6 +89,7 @@ class Life:
         return (
             text
             + _comment("One statement, since the trigger writes to the column: without it every write would fail.")
+            + (_comment(f"greenroom: allow soft-drop: {self.named}") if self.named else "")
             + join([f"ALTER TABLE {table} {last}"])
             + join([f"DROP TRIGGER {trigger} ON {table}", f"DROP FUNCTION {function}()"])
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import yaml
@@ -103,25 +103,26 @@ def _losses(old: Column, news: Sequence[str], back: str, one_way: bool) -> list[
                 " knows the old one.",
             )
         )
+    return [*found, *left_behind(old, several, one_way)]
+
+
+def left_behind(old: Column, several: str, one_way: bool) -> Iterator[Concern]:
+    """What the old column has and the new ones (`several`) will not have."""
+    name = f"{old.table.written}.{old.name}"
     if one_way and old.not_null and not old.default:
-        found.append(
-            warn(
-                "not-null-later",
-                f"{name} is NOT NULL and has no default: the second release, which no longer writes it, needs"
-                f" `ALTER TABLE {old.table.written} ALTER COLUMN {old.name} DROP NOT NULL` in its expand.",
-            )
+        yield warn(
+            "not-null-later",
+            f"{name} is NOT NULL and has no default: the second release, which no longer writes it, needs"
+            f" `ALTER TABLE {old.table.written} ALTER COLUMN {old.name} DROP NOT NULL` in its expand.",
         )
     hanging = [index.name for index in old.indexes] + [key.name for key in old.constraints]
     if hanging or old.not_null:
-        what = ", ".join(hanging) or "NOT NULL"
-        found.append(
-            warn(
-                "not-carried",
-                f"What guards or finds {name} ({what}) says nothing about {several}, and is not carried over.",
-                "Write indexes that the new version needs into expand.sql, CONCURRENTLY; constraints into contract.sql.",
-            )
+        yield warn(
+            "not-carried",
+            f"What guards or finds {name} ({', '.join(hanging) or 'NOT NULL'}) says nothing about {several}, and is not"
+            " carried over.",
+            "Write indexes that the new version needs into expand.sql, CONCURRENTLY; constraints into contract.sql.",
         )
-    return found
 
 
 def _life(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from greenroom.adapters.database.writing.names import PREFIX, fitting
 
@@ -29,12 +30,23 @@ class Sync:
     new ones can be had from the old one at any time, with nothing lost. All names are quoted.
     """
 
+    when: ClassVar[str] = "BEFORE"
+    said: ClassVar[str] = (
+        "Until contract this keeps both equal, whoever writes. Its name sorts last, so that it runs last."
+    )
+    definer: ClassVar[bool] = False
+
     old: str
     news: Sequence[str]
     forth: str
     back: str
     unwritten: str
     exact: bool
+
+    @property
+    def allow(self) -> str:
+        fails = "RAISE" in self.back
+        return "it fails no write but one of the new version that the old type cannot hold" if fails else ""
 
     def body(self) -> str:
         changed = f"{_NE}(ROW({_rows('NEW', self.news)}), ROW({_rows('OLD', self.news)}))"
@@ -64,18 +76,21 @@ def name(table: str, column: str, taken: frozenset[str]) -> str:
     return fitting(f"{PREFIX}_{table}_{column}", taken)
 
 
-def function(quoted: str, body: str, path: str = "pg_catalog, pg_temp") -> str:
+def function(quoted: str, body: str, *, definer: bool = False) -> str:
+    """Its search_path is pinned: nobody can put another operator in the way. `definer`: with the rights of who makes it."""
+    rights = " SECURITY DEFINER" if definer else ""
     tag = "$greenroom$"
     while tag in body:
         tag = f"{tag[:-1]}_$"
     return (
-        f"CREATE FUNCTION {quoted}() RETURNS trigger LANGUAGE plpgsql SET search_path = {path} AS {tag}\n"
+        f"CREATE FUNCTION {quoted}() RETURNS trigger LANGUAGE plpgsql{rights} SET search_path = pg_catalog, pg_temp AS"
+        f" {tag}\n"
         f"BEGIN\n{body}\nEND\n{tag}"
     )
 
 
-def trigger(quoted: str, table: str, called: str) -> str:
-    return f"CREATE TRIGGER {quoted} BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {called}()"
+def trigger(quoted: str, table: str, called: str, when: str) -> str:
+    return f"CREATE TRIGGER {quoted} {when} INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {called}()"
 
 
 def _within(statements: str, deep: int) -> list[str]:
