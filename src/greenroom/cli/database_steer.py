@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from greenroom.domain.model import Verdict
 from greenroom.domain.release import Contract, Service
 from greenroom.domain.schema import Part, SchemaState, Stage, Stand
 from greenroom.domain.status import schema_document
-from greenroom.errors import PortError, Refused, Unobservable, UsageError
+from greenroom.errors import GreenroomError, PortError, Refused, Unobservable, UsageError
 from greenroom.ports import Migrator
 
 PATIENCE = 20.0
@@ -30,12 +31,22 @@ def _migrator(installed: Installation) -> Migrator:
     return found
 
 
+def _by_any_way(context: Context) -> tuple[Installation, Migrator]:
+    """As what is live was told, with the secrets that it was given; else as the file says now."""
+    with contextlib.suppress(GreenroomError):
+        installed = context.reach()
+        if (found := installed.migrator()) is not None:
+            return installed, found
+    installed = context.open()
+    return installed, _migrator(installed)
+
+
 # --- status ---------------------------------------------------------------------------------------------------------
 
 
 def status(context: Context) -> int:
-    installed = context.open()
-    seen = _migrator(installed).observe(installed.name)
+    installed, migrator = _by_any_way(context)
+    seen = migrator.observe(installed.name)
     begun = installed.begun
     service, now = (installed.control.state(), installed.control.now()) if begun else (Service(), 0.0)
     document = status_document(installed.name, seen, service, now)

@@ -25,6 +25,8 @@ from greenroom.errors import Temporary
 SETTINGS = "GREENROOM_MIGRATIONS"
 """The variable of the job's environment."""
 AGAIN, GRACE, STARTS = 0.3, 3.0, 5
+TOLD_EVERY = 5.0
+"""Seconds from one sentence of progress in the journal to the next."""
 _LOG_LIMIT = 20_000_000
 _PROGRAM = "greenroom.adapters.database"
 
@@ -91,7 +93,9 @@ class Work:
         if code is None and alive:
             bound(self._log, _LOG_LIMIT)
             lines = last_lines(self._log, 1)
-            return Finding(Verdict.WAIT, lines[0] if lines else "has begun", AGAIN, {"starts": starts})
+            when = int(ask.order.now // TOLD_EVERY)  # the words are kept only when the memo changes
+            said = lines[0] if lines else "has begun"
+            return Finding(Verdict.WAIT, said, AGAIN, {"starts": starts, "told": when})
         answer = self._answer()
         if answer is None:
             return self._lost(ask, settings, directory, starts, began=self._job.begun and who.boot == boot(), code=code)
@@ -111,7 +115,8 @@ class Work:
             file.unlink(missing_ok=True)
 
     def _start(self, ask: Ask, settings: DatabaseSettings, directory: Path, starts: int) -> Finding:
-        command = f"exec {shlex.quote(sys.executable)} -m {self._program} {shlex.quote(str(self._ask))}"
+        # -P: what lies in the service's folder is not taken for a module of ours.
+        command = f"exec {shlex.quote(sys.executable)} -P -m {self._program} {shlex.quote(str(self._ask))}"
         environment = {**os.environ, SETTINGS: settings.model_dump_json()}
         try:
             self.answer_file.unlink(missing_ok=True)
