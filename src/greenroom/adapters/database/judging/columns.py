@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
 
 from greenroom.adapters.database.judging import types
 from greenroom.adapters.database.judging.conditions import holds, unique_is_safe, value_of
@@ -75,7 +77,8 @@ def _set_default(change: c.SetDefault, world: World) -> Iterator[Hit]:
 
 def _breaking(change: c.SetDefault, world: World) -> Iterator[Hit]:
     """What this release asks of its new column, and the running version's rows satisfied as long as they left it NULL."""
-    then, table = world.copy(), change.table
+    table = change.table
+    then = replace(world, tables=world.tables | {table: deepcopy(world.tables[table])})
     then.apply(change, fresh=True)
     known = then.tables[table]
     for constraint in known.constraints.values():

@@ -11,6 +11,7 @@ from dataclasses import replace
 from greenroom.adapters.database.judging import backfill, common, contract, expand, locks, mysql, presence, sqlite
 from greenroom.adapters.database.judging.context import Context
 from greenroom.adapters.database.judging.facts import locks_of, together
+from greenroom.adapters.database.judging.learning import learn
 from greenroom.adapters.database.judging.rule import Hit
 from greenroom.adapters.database.judging.rules import RULES
 from greenroom.adapters.database.judging.world import World
@@ -22,6 +23,10 @@ MAYBE = re.compile(r"ALTER\s+TABLE\s+IF\s+EXISTS\b", re.IGNORECASE)
 EXPAND = {Dialect.POSTGRES: expand.hits, Dialect.MYSQL: mysql.expand, Dialect.SQLITE: sqlite.expand}
 CONTRACT = {Dialect.POSTGRES: contract.hits, Dialect.MYSQL: mysql.contract, Dialect.SQLITE: sqlite.contract}
 VERBS = {"uses": "use", "reads": "read", "writes": "write", "calls": "call"}
+
+
+DEMANDS = frozenset(("soft-drop", "code", "statements", "select-star", "evidence"))
+"""Of the contract, which a file may let go as well: `contracting.excuses`."""
 
 
 def judge(statements: Sequence[Statement], stage: Stage, context: Context) -> list[Ruled]:
@@ -36,8 +41,7 @@ def judge(statements: Sequence[Statement], stage: Stage, context: Context) -> li
         later = [change for changed in read[i + 1 :] for change in changed]
         hits = list(_hits(read[i], later, stage, world, MAYBE.match(statement.sql) is not None))
         hits = _once(together(hits, statement, stage, context))
-        for change in read[i]:
-            world.apply(presence.resolved(change, world), fresh=stage is Stage.EXPAND)
+        learn(statement, read[i], context, world, fresh=stage is Stage.EXPAND)
         found += _ruled(statement, read[i], hits, context)
     return found
 
@@ -55,22 +59,21 @@ def _world(stage: Stage, context: Context) -> World:
 
 
 def _hits(changed: Sequence[Change], later: Sequence[Change], stage: Stage, world: World, maybe: bool) -> Iterator[Hit]:
-    seen = world if len(changed) == 1 else world.copy()
+    """The world is changed by what is judged."""
     for written in changed:
-        change = presence.resolved(written, seen)
-        yield from common.hits(change, seen)
-        yield from presence.hits(change, seen, maybe=maybe)
-        if presence.nothing(change, seen, maybe=maybe):
+        change = presence.resolved(written, world)
+        yield from common.hits(change, world)
+        yield from presence.hits(change, world, maybe=maybe)
+        if presence.nothing(change, world, maybe=maybe):
             continue
         match stage:
             case Stage.EXPAND:
-                yield from EXPAND[seen.dialect](change, changed, seen)
+                yield from EXPAND[world.dialect](change, changed, world)
             case Stage.BACKFILL:
-                yield from backfill.hits(change, seen)
+                yield from backfill.hits(change, world)
             case Stage.CONTRACT:
-                yield from CONTRACT[seen.dialect](change, changed, later, seen)
-        if seen is not world:
-            seen.apply(change, fresh=stage is Stage.EXPAND)
+                yield from CONTRACT[world.dialect](change, changed, later, world)
+        world.apply(change, fresh=stage is Stage.EXPAND)
 
 
 def _once(hits: Iterable[Hit]) -> list[Hit]:
@@ -84,7 +87,7 @@ def _once(hits: Iterable[Hit]) -> list[Hit]:
 
 def _ruled(statement: Statement, changed: Sequence[Change], hits: Sequence[Hit], context: Context) -> list[Ruled]:
     allows = {allow.rule: allow for allow in statement.allows}
-    for rule in allows.keys() - RULES.keys():
+    for rule in allows.keys() - RULES.keys() - DEMANDS:
         near = difflib.get_close_matches(rule, RULES, 3, 0.4)
         hint = f"the nearest are {', '.join(near)}" if near else "all rules: docs/reference/migration-rules.md"
         raise Unreadable(statement.place(), f"there is no rule `{rule}` that could be allowed", hint)
@@ -92,7 +95,8 @@ def _ruled(statement: Statement, changed: Sequence[Change], hits: Sequence[Hit],
     taken = locks_of(statement, context) or taken
     plain = Ruled(statement.file, statement.line, statement.sql, Ruling.ALLOW, locks=taken)
     plain = _sized(plain, {table for hit in hits for table in hit.tables} | locks.tables(changed), context)
-    return [_of_hit(plain, hit, statement, changed, allows, context) for hit in hits] or [plain]
+    ruled = [_of_hit(plain, hit, statement, changed, allows, context) for hit in hits]
+    return sorted(ruled, key=lambda one: list(Ruling).index(one.ruling), reverse=True) or [plain]
 
 
 def _of_hit(

@@ -181,9 +181,8 @@ class World:
             case c.AlterTable(what="ATTACH PARTITION", detail=detail) if detail.upper().endswith("DEFAULT"):
                 table.has_default = True
             case c.AlterTable(what="ALTER COLUMN ADD GENERATED", detail=detail):
-                column = detail.split()[0].strip('"')
-                if column in table.columns:
-                    table.columns[column] = replace(table.columns[column], generated="identity", nullable=False)
+                if counted := table.columns.get(detail.split()[0].strip('"')):
+                    table.columns[counted.name] = replace(counted, generated="identity", nullable=False)
             case c.RenameTable(table=name, to=to):
                 self.tables[to] = self.tables.pop(name)
                 moved = {each for each in self.fresh if each == name or each.startswith(f"{name}.")}

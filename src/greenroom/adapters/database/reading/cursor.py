@@ -89,10 +89,9 @@ class Cursor:
 
     def surprise(self, expected: str = "") -> NotUnderstood:
         token = self.peek()
-        shown = f"`{token.text[:40]}`" if token else "the end"
-        return NotUnderstood(
-            f"{shown} is not understood here" + (f", where {expected} was expected" if expected else "")
-        )
+        shown, at = (f"`{token.text[:40]}`", token.start) if token else ("the end", len(self.sql))
+        where = f", where {expected} was expected" if expected else ""
+        return NotUnderstood(f"{shown} is not understood here{where}", at)
 
     def end(self) -> None:
         if not self.ended:
