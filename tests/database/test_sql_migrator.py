@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from greenroom.adapters.database.job import SETTINGS, Answer, Ask, Work
 from greenroom.adapters.database.settings import SqlSettings
 from greenroom.adapters.database.work import answer, refusal
-from greenroom.adapters.migrators.sql import SqlMigrator
+from greenroom.adapters.migrators.sql import KEPT, SqlMigrator
 from greenroom.domain.model import Verdict
 from greenroom.domain.opinion import Finding
 from greenroom.domain.schema import Order, Ruled, Ruling, Stage, Stand
@@ -77,7 +77,7 @@ def service(tmp_path: Path) -> Service:
 
 
 def test_problems_of_files_and_backfills_and_addresses(tmp_path: Path) -> None:
-    service = Service(tmp_path, backfill={"replicas": ["nowhere"]})
+    service = Service(tmp_path, backfill={"replicas": ["postgresql://ann@host:port/shop"]})
     service.write("0007_a/expand.sql", "SELECT 'never closed")
     service.write("0008_b/backfill.sql", "DELETE FROM users")
     service.write("0009_c/backfill.yaml", "tabel: users")
@@ -192,6 +192,24 @@ def test_nothing_is_left_behind_but_its_log(service: Service) -> None:
         ".greenroom/logs/migrations/r-1-expand.log"
     ]
     assert "ALTER TABLE users ADD COLUMN new TEXT" in left[0].read_text()
+
+
+@pytest.mark.real
+def test_what_lies_in_the_folder_is_no_module_of_ours(service: Service) -> None:
+    for name in ("json.py", "greenroom.py", "psycopg.py"):
+        (service.folder / name).write_text("raise SystemExit('not ours')\n")
+    service.write("0007_a/expand.sql", EXPAND)
+    assert service.drive().verdict is Verdict.PASS
+
+
+def test_the_oldest_releases_are_forgotten(service: Service) -> None:
+    service.write("0007_a/expand.sql", EXPAND)
+    for number in range(KEPT + 3):
+        service.migrator.pin(f"r-{number}")
+        kept = service.folder / ".greenroom/migrations/kept"
+        os.utime(kept / f"r-{number}", (number, number))
+    assert len(list(kept.iterdir())) == KEPT
+    assert (kept / f"r-{KEPT + 2}").is_dir()
 
 
 @pytest.mark.real

@@ -22,6 +22,8 @@ from greenroom.errors import GreenroomError, Permanent, Temporary, UsageError
 from greenroom.ports import Place
 
 _PATIENCE = 4.0
+KEPT = 50
+"""Releases whose migrations stay in the state folder."""
 
 
 class SqlMigrator:
@@ -67,7 +69,10 @@ class SqlMigrator:
                 os.rename(new / "files", kept)
             finally:
                 shutil.rmtree(new, ignore_errors=True)
+            _prune(kept.parent)
         except OSError as error:
+            if kept.is_dir():  # somebody else was first
+                return
             raise Temporary(f"the migrations cannot be kept for release {release}: {error}") from error
 
     def judge(self, stages: Sequence[Stage], order: Order) -> Sequence[Ruled]:
@@ -144,6 +149,13 @@ class SqlMigrator:
             except UsageError as error:
                 found.append(f"migrations.{name}: {error.message}; {error.hint}")
         return found
+
+
+def _prune(folder: Path) -> None:
+    """What the oldest releases were asked with; the ledger has it as well."""
+    kept = sorted((entry for entry in folder.iterdir()), key=lambda entry: entry.stat().st_mtime)
+    for entry in kept[:-KEPT]:
+        shutil.rmtree(entry, ignore_errors=True)
 
 
 def _slug(name: str) -> str:
