@@ -18,6 +18,7 @@ KEYS = set(File.model_fields)
 VALUES = {
     "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T0/B0/x",
     "APPRISE_URL": "json://shop.example/a",
+    "DATABASE_URL": "postgresql://deploy@db.example:5432/shop",
 }
 """Of variables that must be more than any address."""
 WHOLE = """\
