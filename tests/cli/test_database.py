@@ -244,9 +244,13 @@ def test_restore_puts_back_what_is_out_of_reach(office: Office) -> None:
     assert office.schema is not None
     office.schema.asks = 10_000
     office.type("db", "contract", "--close-window", "--why", "now")
+    back = office.type("db", "restore")
+    assert (back.code, office.control.state().contract) == (0, None)
+    assert "The contract was taken back" in back.out
     none = office.type("db", "restore")
     assert none.code == 4
     assert "nothing is out of reach" in none.err
+    office.type("db", "contract")
     office.schema.hidden = ("0007_new",)
     done = office.type("db", "restore", "--why", "a report still reads it")
     assert done.code == 0, done

@@ -186,8 +186,8 @@ def _end(context: Context, installed: Installation, asked: Contract) -> int:
         Verdict.UNKNOWN: (f"it could not be told: {first}", kept),
     }
     text, hint = texts[verdict]
-    if not context.json:
-        context.lines([plain(line) for line in more])
+    if told := [plain(line) for line in more if line not in first and not context.json]:
+        context.lines([*(line for each in told for line in wrapped(each, context.width, "    ", "  · ")), ""])
     return context.result(_CODES[verdict], text, hint=hint)
 
 
@@ -195,8 +195,11 @@ def restore(context: Context, name: str, why: str) -> int:
     """The engine is told first, so that it does not hide again what is put back here."""
     installed = context.reach()
     migrator = _migrator(installed)
-    name = name or _hidden(migrator, installed.name)
+    asked = installed.control.state().contract
+    name = name or _hidden(migrator, installed.name, may_be_none=asked is not None and asked.open)
     context.ask(installed, "restore", why)
+    if not name:
+        return context.result(0, "The contract was taken back; nothing was out of reach.")
     try:
         found = migrator.restore(installed.order(), name)
     except PortError as error:
@@ -205,14 +208,14 @@ def restore(context: Context, name: str, why: str) -> int:
     return context.result(_CODES[found.verdict], found.reason or "it is all in its place again", hint=hint)
 
 
-def _hidden(migrator: Migrator, service: str) -> str:
-    """The one migration that has something out of reach."""
+def _hidden(migrator: Migrator, service: str, *, may_be_none: bool) -> str:
+    """The one migration that has something out of reach; "" where there is none, and need not be."""
     seen = migrator.observe(service)
     if seen.unseen:
         raise Unobservable(f"the database cannot be seen: {seen.unseen}")
     names = [part.migration for part in seen.parts if part.stand is Stand.SOFT]
-    if len(names) == 1:
-        return names[0]
+    if len(names) == 1 or (not names and may_be_none):
+        return names[0] if names else ""
     if names:
         raise UsageError(
             f"several are out of reach: {', '.join(names)}", hint="`greenroom db restore MIGRATION` names one"
