@@ -21,17 +21,22 @@ _CONSTANT = re.compile(rf"{_NUMBER}|true|false|'([^']|'')*'::[\w\s\".,\[\]()]+")
 @contextmanager
 def reading(session: Session, column: str) -> Iterator[tuple[Column, Quote]]:
     """The column, within a transaction in which the server writes all names with their schema. It changes nothing."""
-    if session.dialect is not Dialect.POSTGRES:
-        raise UsageError(
-            f"a helper that reads {session.dialect} is another one",
-            hint="this is a fault of Greenroom: please report it",
-        )
+    supported(session, column)
     where = names.place(column)
     quote = names.quoting(session)
     table = catalogue.table(session, where, quote)
     with session.transaction():
         session.run("SET LOCAL search_path TO pg_catalog")
         yield catalogue.column(session, table, where.column), quote
+
+
+def supported(session: Session, column: str) -> None:
+    """Raises `UsageError` where it is no PostgreSQL."""
+    if session.dialect is not Dialect.POSTGRES:
+        raise UsageError(
+            f"this helper writes for PostgreSQL, and {column} is in a database of {session.dialect}",
+            hint="docs/guides/migrations-mysql-sqlite.md says what there is; `greenroom db rename` writes for it too",
+        )
 
 
 def free(old: Column, *news: str) -> None:

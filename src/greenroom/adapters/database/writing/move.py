@@ -17,7 +17,7 @@ import yaml
 from greenroom.adapters.database.concern import Concern, refuse, warn
 from greenroom.adapters.database.target import Session
 from greenroom.adapters.database.writing import catalogue, names, obstacles
-from greenroom.adapters.database.writing.asking import reading
+from greenroom.adapters.database.writing.asking import reading, supported
 from greenroom.adapters.database.writing.catalogue import Column, Table
 from greenroom.adapters.database.writing.draft import Draft, draft, insist
 from greenroom.adapters.database.writing.life import Life
@@ -86,6 +86,7 @@ def move(
 
     Changes nothing, in the database or on the disk. Raises `UsageError` and, with all the reasons, `Refused`.
     """
+    supported(session, column)
     goal, pointer = names.place(to), names.single(by)
     other = catalogue.table(session, goal, names.quoting(session))
     with reading(session, column) as (old, quote):
@@ -167,7 +168,7 @@ def _full(session: Session, table: Table) -> str:
     return f"{quote(table.schema)}.{quote(table.name)}"
 
 
-def _life(old: Column, other: Table, key: str, by: str, new: str, quote: Quote, accepted: list[str]) -> Life:
+def _backfill(old: Column, other: Table, key: str, by: str, new: str, quote: Quote) -> str:
     here, there = old.table.written, other.written
     source, target = quote(old.table.name), quote(other.name)
     value = f"(SELECT {source}.{quote(old.name)} FROM {here} WHERE {source}.{quote(key)} = {target}.{quote(by)})"
@@ -185,6 +186,11 @@ def _life(old: Column, other: Table, key: str, by: str, new: str, quote: Quote, 
         "verify": f"{source}.{quote(old.name)} IS NULL OR EXISTS ({row})",
     }
     text = yaml.safe_dump([rows, missing], sort_keys=False, allow_unicode=True, width=1000)
+    return "# rows that are there, then rows that are not: an UPDATE lets the trigger make them\n" + text
+
+
+def _life(old: Column, other: Table, key: str, by: str, new: str, quote: Quote, accepted: list[str]) -> Life:
+    here, there = old.table.written, other.written
     kind = f"{old.type} COLLATE {old.collation}" if old.collation else old.type
     full = f"{quote(other.schema)}.{quote(other.name)}"
     was, becomes = f"{here}.{quote(old.name)}", f"{there}.{quote(new)}"
@@ -196,10 +202,7 @@ def _life(old: Column, other: Table, key: str, by: str, new: str, quote: Quote, 
             f"{was} moves to {becomes}, which follows until contract. The version of this release reads {becomes} and"
             f" writes {was}; that of the next one writes {becomes}."
         ],
-        backfill=(
-            "yaml",
-            "# rows that are there, then rows that are not: an UPDATE lets the trigger make them\n" + text,
-        ),
+        backfill=("yaml", _backfill(old, other, key, by, new, quote)),
         before=[
             *(f"First: {reason}" for reason in accepted),
             "Not with the release that expands, but with the one that no longer knows the old column.",

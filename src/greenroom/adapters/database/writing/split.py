@@ -136,10 +136,9 @@ def _life(
 ) -> Life:
     table, before = old.table.written, quote(old.name)
     after = [quote(new) for new in news]
-    columns = [*old.table.columns, *news]
 
     def rowwise(sql: str) -> str:
-        return names.of_row(sql, columns, old.table.name, quote)
+        return names.of_row(sql, [*old.table.columns, *news], old.table.name, quote)
 
     forth = "\n".join(f"NEW.{new} := {rowwise(way)};" for new, way in zip(after, ways, strict=True))
     sync = Sync(
@@ -150,17 +149,11 @@ def _life(
         " AND ".join(unwritten(new, "", True) for new in after),
         exact=False,
     )
-    several = f"{table}.({', '.join(after)})"
-    head = f"{table}.{before} becomes {several}: " + (
-        "whichever is written, the other follows, until contract."
-        if back
-        else f"they follow what is written to {before}. A later release writes them, and forgets {before}."
-    )
     return Life(
         old,
         list(zip(after, kinds, strict=True)),
         sync,
-        head=[head],
+        head=[_head(before, after, table, back)],
         backfill=("yaml", declared(table, list(zip(after, ways, strict=True)), before)),
         before=[
             *(f"First: {reason}" for reason in accepted),
@@ -171,3 +164,12 @@ def _life(
             ),
         ],
     )
+
+
+def _head(before: str, after: Sequence[str], table: str, back: str) -> str:
+    then = (
+        "whichever is written, the other follows, until contract."
+        if back
+        else f"they follow what is written to {before}. A later release writes them, and forgets {before}."
+    )
+    return f"{table}.{before} becomes {table}.({', '.join(after)}): {then}"
