@@ -17,9 +17,11 @@ _BLOCKS = {"IF", "ELSEIF"}
 
 def harmless(trigger: c.Create, world: World) -> bool:
     """MySQL: before a row is written, it gives columns that are new values that cannot fail; or it is one of our own, which
-    keeps two columns equal.
+    keeps two columns equal. SQLite: only the latter.
     """
     when = trigger.detail.upper().split()
+    if world.dialect is Dialect.SQLITE:
+        return trigger.name.startswith(OURS) and when[:1] == ["AFTER"] and _copies(trigger, world)
     if world.dialect is not Dialect.MYSQL or when not in (["BEFORE", "INSERT"], ["BEFORE", "UPDATE"]):
         return False
     tokens = tokens_of(trigger.body, world.dialect)
@@ -29,6 +31,35 @@ def harmless(trigger: c.Create, world: World) -> bool:
     code = tokens[4:-1] if words[3:4] == ["BEGIN"] and words[-1] == "END" else tokens[3:]
     ours = trigger.name.startswith(OURS)
     return all(_fills(statement, trigger.table, world, ours) for statement in _statements(code))
+
+
+def _copies(trigger: c.Create, world: World) -> bool:
+    """One UPDATE of the row that was written, column by column: `UPDATE t SET a = NEW.b WHERE rowid = NEW.rowid`."""
+    tokens = tokens_of(trigger.body, world.dialect)
+    begin = next((i for i, token in enumerate(tokens) if token.word == "BEGIN"), 0)
+    texts = [token.text.strip('"`').lower() for token in tokens[begin:]]
+    match texts:
+        case [
+            "begin",
+            "update",
+            table,
+            "set",
+            _,
+            "=",
+            "new",
+            ".",
+            _,
+            "where",
+            "rowid",
+            "=",
+            "new",
+            ".",
+            "rowid",
+            ";",
+            "end",
+        ]:
+            return table == trigger.table.lower() and begin > 0 and _pure(tokens[:begin], world)
+    return False
 
 
 def _statements(code: list[Token]) -> Iterator[list[Token]]:

@@ -9,7 +9,7 @@ from greenroom.adapters.database.judging import columns
 from greenroom.adapters.database.judging import contract as at_last
 from greenroom.adapters.database.judging import expand as at_first
 from greenroom.adapters.database.judging.conditions import unique_is_safe, value_of
-from greenroom.adapters.database.judging.row_triggers import lets_pass, written
+from greenroom.adapters.database.judging.row_triggers import harmless, lets_pass, written
 from greenroom.adapters.database.judging.rule import Hit
 from greenroom.adapters.database.judging.world import World
 from greenroom.adapters.database.reading import change as c
@@ -36,7 +36,8 @@ def expand(change: Change, together: Sequence[Change], world: World) -> Iterator
             mild = Ruling.WARN if index is not None and not index.unique else None
             yield Hit("drop-index", {"name": name, "table": index.table if index else "its table"}, ruling=mild)
         case c.Create(kind="trigger", table=table, name=name) if not world.is_fresh(table):
-            yield Hit("create-trigger", {"name": name, "table": table}, tables=(table,))
+            if not harmless(change, world):
+                yield Hit("create-trigger", {"name": name, "table": table}, tables=(table,))
         case c.DropColumn() | c.RenameColumn():
             yield from columns.hits(change, world) if not world.is_fresh(change.table) else ()
         case c.AddColumn() | c.CreateIndex() | c.DropIndex():

@@ -1,7 +1,7 @@
 """`greenroom db rename` on MySQL, MariaDB and SQLite: what their triggers can keep equal without a doubt, and nothing more.
 
-A trigger there is not told which columns an INSERT names, and cannot tell a default from a value. So only a column is taken that
-may be NULL and has no default: then what is NULL was not written.
+A trigger there is not told which columns an INSERT names, and cannot tell a default from a value. So only a column is
+taken that may be NULL and has no default: then what is NULL was not written.
 """
 
 from __future__ import annotations
@@ -48,10 +48,9 @@ def rename(session: Session, column: str, new: str, *, folder: Path, name: str, 
     triggers = list(_triggers(grammar, found, *quoted))
     indexes = [_index(grammar, found, index, new) for index in found.indexes]
     added = f"ALTER TABLE {quoted[0]} ADD COLUMN {quoted[2]} {found.type}".rstrip()
+    on = f" ON {quoted[0]}" if session.dialect is Dialect.MYSQL else ""
     drops = [f"DROP TRIGGER {grammar.quote(each)}" for each, _ in triggers]
-    drops += [
-        f"DROP INDEX {grammar.quote(index)}" for index, _, _ in found.indexes if session.dialect is Dialect.SQLITE
-    ]
+    drops += [f"DROP INDEX {grammar.quote(index)}{on}" for index, _, _ in found.indexes]
     expand = (
         f"-- {table}.{old} becomes {table}.{new}: both are there, and equal, until contract.\n"
         f"{_joined([added, *indexes])}\n-- Until contract these keep both equal, whoever writes.\n"
@@ -59,9 +58,10 @@ def rename(session: Session, column: str, new: str, *, folder: Path, name: str, 
     )
     backfill = f"UPDATE {quoted[0]} SET {quoted[2]} = {quoted[1]};\n"
     last = f"ALTER TABLE {quoted[0]} DROP COLUMN {quoted[1]}"
-    contract = (
-        f"-- When nobody can need the old column any more. The triggers first: they name it.\n{_joined([*drops, last])}"
-    )
+    contract = f"-- When nobody can need the old column any more. The triggers first: they name it.\n{_joined(drops)}"
+    if session.dialect is Dialect.MYSQL:
+        contract += "-- greenroom: allow soft-drop: MySQL cannot change a column's name and its triggers in one step\n"
+    contract += _joined([last])
     files = [(Stage.EXPAND, "sql", expand), (Stage.BACKFILL, "sql", backfill), (Stage.CONTRACT, "sql", contract)]
     return draft(folder, name, f"{table}_{new}", files, told)
 
@@ -94,9 +94,9 @@ def _triggers(grammar: Grammar, column: Column, table: str, old: str, new: str) 
     cases = {
         "i": ("INSERT", f"NEW.{new} IS NULL AND NEW.{old} IS NOT NULL", new, old),
         "j": ("INSERT", f"NEW.{new} IS NOT NULL", old, new),
-        "u": (f"UPDATE OF {old}", f"{_unlike(f'NEW.{old}', f'OLD.{old}')} AND NOT {_unlike(f'NEW.{new}', f'OLD.{new}')}", new, old),
-        "v": (f"UPDATE OF {new}", _unlike(f"NEW.{new}", f"OLD.{new}"), old, new),
-    }  # fmt: skip
+        "u": (f"UPDATE OF {old}", f"{_changed(old)} AND NOT {_changed(new)}", new, old),
+        "v": (f"UPDATE OF {new}", _changed(new), old, new),
+    }
     for ending, (event, condition, to, of) in cases.items():
         name = f"{base}_{ending}"
         yield (
@@ -108,9 +108,9 @@ def _triggers(grammar: Grammar, column: Column, table: str, old: str, new: str) 
         )
 
 
-def _unlike(one: str, other: str) -> str:
+def _changed(column: str) -> str:
     """Byte by byte, and by kind: 1 is not '1'."""
-    return f"(quote({one}) IS NOT quote({other}))"
+    return f"(quote(NEW.{column}) IS NOT quote(OLD.{column}))"
 
 
 def _mysql(session: Session, table: str, name: str) -> Column:
@@ -194,11 +194,15 @@ def _column(
 
 
 def _obstacles(table: str, name: str, plain: bool, bound: bool, triggers: Sequence[str]) -> Iterator[Concern]:
-    two = "Add a column by hand, let the new version write both and read the old one, and the release after it read the new one."
+    two = (
+        "Add a column by hand, let the new version write both and read the old one, and the release after it read the"
+        " new one."
+    )
     if not plain:
         yield refuse(
             "not-plain",
-            f"{table}.{name} is NOT NULL, has a default or is computed: a trigger here cannot tell what was written from what was not.",
+            f"{table}.{name} is NOT NULL, has a default or is computed: a trigger here cannot tell what was written from"
+            " what was not.",
             two,
         )
     if bound:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from greenroom.adapters.database.concern import Concern, warn
 from greenroom.adapters.database.target import Session
-from greenroom.adapters.database.writing import names, obstacles
+from greenroom.adapters.database.writing import elsewhere, names, obstacles
 from greenroom.adapters.database.writing.asking import free, reading, steady
 from greenroom.adapters.database.writing.carry import Carried, Carrier
 from greenroom.adapters.database.writing.catalogue import Column
@@ -17,6 +17,7 @@ from greenroom.adapters.database.writing.draft import Draft, draft, insist
 from greenroom.adapters.database.writing.life import Life
 from greenroom.adapters.database.writing.names import Quote
 from greenroom.adapters.database.writing.sync import Sync, unwritten
+from greenroom.domain.schema import Dialect
 
 
 def rename(
@@ -26,6 +27,8 @@ def rename(
 
     Changes nothing, in the database or on the disk. Raises `UsageError` and, with all the reasons, `Refused`.
     """
+    if session.dialect is not Dialect.POSTGRES:
+        return elsewhere.rename(session, column, new, folder=folder, name=name, accept=accept)
     called = names.single(new)
     with reading(session, column) as (old, quote):
         free(old, called)
