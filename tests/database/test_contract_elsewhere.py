@@ -80,9 +80,9 @@ class Elsewhere:
 
     @property
     def columns(self) -> set[object]:
-        self.run("INSERT INTO users (id, new) VALUES (NULL, 'x')")  # the new version can always write
         session = self.target.open("test")
         try:
+            session.run("INSERT INTO users (id, new) VALUES (NULL, 'x')")  # the new version can always write
             sqlite = "SELECT name FROM pragma_table_info('users')"
             maria = (
                 "SELECT column_name FROM information_schema.columns WHERE table_schema = database()"
@@ -211,8 +211,7 @@ class TestMariaDB:
             assert len(shop.columns) == 3
             assert shop.contract().verdict is Verdict.WAIT
             assert shop.columns == {"id", "new", "greenroom_gone_old"}
-            shop.restore()
-            assert shop.columns == {"id", "new", "old"}
+            assert shop.restore().verdict is Verdict.PASS
             number += 1
         assert number > 5
 

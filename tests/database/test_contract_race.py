@@ -114,7 +114,7 @@ def by_socket(cluster: Cluster) -> Shop:
 
 
 def test_never_both(cluster: Cluster) -> None:
-    won = race(by_socket(cluster), 80, seed=7)
+    won = race(by_socket(cluster), 60, seed=7)
     assert min(won["contract"], won["rollback"]) > 0, won
 
 
