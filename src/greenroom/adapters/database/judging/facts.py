@@ -44,6 +44,9 @@ _SAID: Mapping[str, frozenset[str]] = {
 }
 """By rule of ours: those that say the same, having read it."""
 
+_PRESENCE = {"unknown-object", "already-there"}
+_REWRITING = {"volatile-default", "add-generated", "add-identity"}
+
 _ELSEWHERE = re.compile(
     r"\b(?:current_user|session_user|current_role|current_database|current_catalog|current_setting|version|now|random"
     r"|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|current_date|current_time|current_timestamp"
@@ -63,7 +66,7 @@ def together(hits: Sequence[Hit], statement: Statement, stage: Stage, context: C
     if facts is None or facts.skipped:
         return list(hits)
     unread = any(hit.rule in UNREAD for hit in hits)
-    kept = [hit for hit in hits if hit.rule not in UNREAD]
+    kept = [hit for hit in hits if hit.rule not in UNREAD and not _disproved(hit, facts)]
     if unread and facts.error is None:
         kept += _unanswered(hits, statement, facts, stage)
     elif unread:
@@ -72,6 +75,14 @@ def together(hits: Sequence[Hit], statement: Statement, stage: Stage, context: C
         return kept
     seen = [finding.hit for finding in findings(statement, stage, context) if unread or finding.sure]
     return kept + [hit for hit in seen if not _said(hit, kept)]
+
+
+def _disproved(hit: Hit, facts: Facts) -> bool:
+    """The server has found what was missed, or has not done what was feared."""
+    if not facts.seen or _ruling(hit) is not Ruling.REFUSE:
+        return False
+    idle = not {hit.names.get("table")} & {*facts.rewrites, *facts.scans}
+    return hit.rule in _PRESENCE or (hit.rule in _REWRITING and idle)
 
 
 def locks_of(statement: Statement, context: Context) -> tuple[str, ...]:
@@ -160,6 +171,8 @@ def _all(statement: Statement, facts: Facts, stage: Stage, made: Made, context: 
     if stage is Stage.EXPAND:
         for table in (table for table in facts.changes if table not in made):
             yield found("rows-in-expand", False, what="What the rehearsal saw", table=table)
+        for table in (table for table in facts.writes if table not in made and table not in facts.changes):
+            yield found("seed-rows", False, table=table)
     yield from _nothing(statement, facts, context)
 
 

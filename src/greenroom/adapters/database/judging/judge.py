@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from greenroom.adapters.database.judging import backfill, common, contract, expand, locks, mysql, presence, sqlite
-from greenroom.adapters.database.judging.context import Context
+from greenroom.adapters.database.judging.context import Context, Schema
 from greenroom.adapters.database.judging.facts import locks_of, together
 from greenroom.adapters.database.judging.learning import learn
 from greenroom.adapters.database.judging.rule import Hit
@@ -27,6 +27,10 @@ VERBS = {"uses": "use", "reads": "read", "writes": "write", "calls": "call"}
 
 DEMANDS = frozenset(("soft-drop", "code", "statements", "select-star", "evidence"))
 """Of the contract, which a file may let go as well: `contracting.excuses`."""
+
+
+_READ: dict[Dialect, tuple[Schema, World]] = {}
+"""The last schema, and what was read of it."""
 
 
 def judge(statements: Sequence[Statement], stage: Stage, context: Context) -> list[Ruled]:
@@ -48,14 +52,23 @@ def judge(statements: Sequence[Statement], stage: Stage, context: Context) -> li
 
 def _world(stage: Stage, context: Context) -> World:
     """After expand, what ran before counts as made by the release; in expand, only what is known to be."""
-    world = World(context.dialect, complete=context.schema is not None)
-    if context.schema is not None:
-        world.read(context.schema.statements)
+    world = _of_schema(context)
     world.trusting = stage is not Stage.EXPAND
     world.read(context.applied, fresh=stage is not Stage.EXPAND)
     world.trusting = False
     world.fresh |= context.created
     return world
+
+
+def _of_schema(context: Context) -> World:
+    """Read once: many files are judged by the same schema."""
+    if context.schema is None:
+        return World(context.dialect)
+    kept = _READ.get(context.dialect)
+    if kept is None or kept[0] is not context.schema:
+        kept = (context.schema, World(context.dialect, complete=True).read(context.schema.statements))
+        _READ[context.dialect] = kept
+    return kept[1].copy()
 
 
 def _hits(changed: Sequence[Change], later: Sequence[Change], stage: Stage, world: World, maybe: bool) -> Iterator[Hit]:
