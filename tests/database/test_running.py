@@ -191,6 +191,25 @@ class TestRefused:
             len(self.refused(base, migration("0006_b", expand="SELECT 1"), migration("0007_a", expand="SELECT 2"))) == 2
         )
 
+    def test_all_rights_that_are_missing(self, base: Base) -> None:
+        """Before the first statement, though it could run."""
+        name, url = base.role()
+        base.sql(f"GRANT CREATE ON DATABASE {base.name} TO {name}; CREATE TABLE orders (id int)")
+        base.sql(f"CREATE TABLE mine (id int); ALTER TABLE mine OWNER TO {name}")
+        text = (
+            f"ALTER TABLE mine ADD COLUMN new text;\n{ADD}\nCREATE INDEX o ON orders (id);\nCREATE TABLE made (id int);"
+        )
+        with pytest.raises(Refusal) as caught:
+            expand(of(url), order(), [migration(expand=text)], base.said.append)
+        assert caught.value.problems == (
+            f"the role {name} may not change users, orders, which ann owns: GRANT ann TO {name}",
+            f"the role {name} may not make tables in the schema public: GRANT CREATE ON SCHEMA public TO {name}",
+        )
+        assert base.columns("mine") == ["id"]
+        base.sql(f"GRANT INSERT ON users TO {name}")
+        seed = migration(expand="ALTER TABLE mine ADD COLUMN new text;\nINSERT INTO users VALUES (-1);")
+        assert expand(of(url), order(), [seed], base.said.append).statements == 2
+
     def test_an_older_lease(self, base: Base) -> None:
         base.expand(migration("0007_a", expand=ADD), given=order(epoch=7))
         with pytest.raises(Outdated, match="epoch 7"):

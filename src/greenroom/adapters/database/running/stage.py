@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from greenroom.adapters.database.ledger import Ledger
-from greenroom.adapters.database.running import alone, standing
+from greenroom.adapters.database.running import alone, rights, standing
 from greenroom.adapters.database.running.pace import Pace
 from greenroom.adapters.database.running.runner import Hindered, Runner
 from greenroom.adapters.database.running.tell import Tell
@@ -55,7 +55,8 @@ def expand(
         nonlocal done
         with runner(target, order, tell, pace) as at_work:
             ledger = at_work.ledger
-            standing.refuse(standing.objections(ledger, order, migrations))
+            left = standing.left(ledger, migrations)
+            standing.refuse([*standing.objections(ledger, order, migrations), *rights.missing(at_work.session, left)])
             with at_work.session.transaction():
                 ledger.fence(order)
                 standing.store(ledger, order, migrations)

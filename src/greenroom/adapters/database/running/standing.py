@@ -90,6 +90,18 @@ def _out_of_order(rows: Sequence[Recorded], migrations: Sequence[Migration]) -> 
     ]
 
 
+def left(ledger: Ledger, migrations: Sequence[Migration]) -> list[Statement]:
+    """What expand has not done yet."""
+    found = []
+    for migration in migrations:
+        script, row = migration.scripts.get(Stage.EXPAND), ledger.migration(migration.name, Stage.EXPAND)
+        if script is not None and (row is None or row.state is not Stand.DONE):
+            ran = ledger.statements(migration.name, Stage.EXPAND)
+            every = split(script.text, ledger.session.dialect, script.file)
+            found += [one for one in every if one.number not in ran or ran[one.number].state is not Stand.DONE]
+    return found
+
+
 def unexpanded(ledger: Ledger, migrations: Sequence[Migration]) -> list[str]:
     """Why contract may not run yet: what it ends was never begun, or is not finished."""
     recorded = {(row.name, row.stage): row for row in ledger.migrations()}
