@@ -91,11 +91,12 @@ def _drop_column(
         yield Hit("sqlite-cannot", names | {"what": what, "way": way}, tables=(table,))
     known = world.column(table, column)
     within = [name for name, index in world.indexes.items() if index.table == table and column in index.parts]
-    if known is not None and (known.primary or known.unique) or within:
-        first = f"DROP INDEX {within[0]}; in a statement before this one" if within else "leave the column"
-        key = "which is part of a key or an index"
-        if not (known and (known.primary or known.unique)) or not within:
-            yield Hit("sqlite-cannot", names | {"what": f"{what}, {key}", "way": first}, tables=(table,))
+    way = f"DROP INDEX {within[0]}; in a statement before this one" if within else ""
+    if known is not None and (known.primary or known.unique):
+        way = "leave the column: its key goes only with the table"
+    if way:
+        names |= {"what": f"{what}, which is part of a key or an index", "way": way}
+        yield Hit("sqlite-cannot", names, tables=(table,))
 
 
 def _add_column(change: c.AddColumn, world: World) -> Iterator[Hit]:
