@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import replace
 
 from greenroom.adapters.database.judging import types
@@ -78,7 +77,7 @@ def _set_default(change: c.SetDefault, world: World) -> Iterator[Hit]:
 def _breaking(change: c.SetDefault, world: World) -> Iterator[Hit]:
     """What this release asks of its new column, and the running version's rows satisfied as long as they left it NULL."""
     table = change.table
-    then = replace(world, tables=world.tables | {table: deepcopy(world.tables[table])})
+    then = replace(world, tables=world.tables | {table: world.tables[table].copy()})
     then.apply(change, fresh=True)
     known = then.tables[table]
     for constraint in known.constraints.values():

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 from greenroom.adapters.database.reading import Statement, changes
@@ -29,8 +28,12 @@ class Table:
     has_default: bool = False
     """A partition for all other rows."""
 
+    def copy(self) -> Table:
+        columns, constraints, triggers = dict(self.columns), dict(self.constraints), dict(self.triggers)
+        return replace(self, columns=columns, constraints=constraints, triggers=triggers)
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class Index:
     table: str
     unique: bool
@@ -75,7 +78,10 @@ class World:
         return known is not None and (known.whole or self.trusting) and column not in known.columns
 
     def copy(self) -> World:
-        return deepcopy(self)
+        """What changes is copied: the tables, not what they are made of, which never changes."""
+        tables = {name: table.copy() for name, table in self.tables.items()}
+        dicts = dict(self.indexes), dict(self.bodies), dict(self.others)
+        return replace(self, tables=tables, indexes=dicts[0], bodies=dicts[1], others=dicts[2], fresh=set(self.fresh))
 
     def read(self, statements: Iterable[Statement], *, fresh: bool = False) -> World:
         for statement in statements:

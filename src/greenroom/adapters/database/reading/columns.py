@@ -56,6 +56,8 @@ def type_of(cursor: Cursor) -> str:
 
 def _trait(cursor: Cursor, so_far: Column) -> Column | None:
     """One more constraint or property of the column; None if nothing more comes."""
+    if cursor.text() in ("", ",", ")"):
+        return None
     if cursor.take("CONSTRAINT"):
         cursor.part()
         return so_far

@@ -34,6 +34,7 @@ class Cursor:
         if unsure := [mark for mark in marks if not OLD_CODE.match(mark)]:
             raise NotUnderstood(f"{unsure[0]} … */ is code to some servers and a comment to others")
         self.tokens = [token for token in self.tokens if token.kind is not Kind.CODE]
+        self.texts = tuple(token.word or token.text for token in self.tokens)
 
     @property
     def postgres(self) -> bool:
@@ -61,12 +62,12 @@ class Cursor:
 
     def text(self, ahead: int = 0) -> str:
         """Of the next token, in capitals where it is a word; "" at the end."""
-        token = self.peek(ahead)
-        return "" if token is None else token.word or token.text
+        at = self.at + ahead
+        return self.texts[at] if 0 <= at < len(self.texts) else ""
 
     def sees(self, *texts: str) -> bool:
         """Whether these words or symbols come next."""
-        return all(self.text(i) == text for i, text in enumerate(texts))
+        return self.texts[self.at : self.at + len(texts)] == texts
 
     def take(self, *texts: str) -> bool:
         """Passes these words or symbols if they come next."""
