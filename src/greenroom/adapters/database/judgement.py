@@ -9,6 +9,7 @@ from functools import lru_cache
 from greenroom.adapters.database.concern import Concern
 from greenroom.adapters.database.costing import priced, works
 from greenroom.adapters.database.judging import Context, Schema, Size, created, judge
+from greenroom.adapters.database.judging.facts import made_by
 from greenroom.adapters.database.looking import Seen, look
 from greenroom.adapters.database.probing import Premise
 from greenroom.adapters.database.reading import Statement, changes, split
@@ -135,7 +136,8 @@ def _ruled(
         None if seen.schema is None else _schema(seen.schema, dialect),
         applied,
         facts,
-        created([*made, *(one for file in ours for one in file.all)], dialect),
+        created([*made, *(one for file in ours for one in file.all)], dialect)
+        | made_by(fact for file in ours for fact in file.facts.values()),
         sizes,
     )
     return _priced(judge(asked, group[0].stage, context), asked, facts, seen, settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -152,6 +152,11 @@ def made_before(statement: Statement, context: Context) -> Made:
             elif name in things:
                 things[name] = difference.after or {}
     return Made(things)
+
+
+def made_by(facts: Iterable[Facts]) -> frozenset[str]:
+    """What these statements have made, as `Context.created` names it; also what nobody could read."""
+    return frozenset(named(one) for fact in facts for one in fact.differences if one.added)
 
 
 def _all(statement: Statement, facts: Facts, stage: Stage, made: Made, context: Context) -> Iterator[Finding]:
