@@ -198,6 +198,19 @@ def test_a_contract_that_waits_lets_the_next_release_begin_and_goes_on_after_it(
     stage.assert_sound()
 
 
+def test_a_way_back_that_is_over_does_not_keep_a_later_contract_waiting() -> None:
+    stage = staged()
+    stage.until_ended()
+    stage.request("rollback")
+    stage.until_ended()
+    stage.migrator.going_back = "r-0002"  # as the command announced it
+    stage.run(30.0)
+    stage.request("contract")
+    stage.run(30.0, lambda s: SchemaStage.CONTRACT in s.migrator.done)
+    assert stage.migrator.going_back == ""
+    assert stage.migrator.done[SchemaStage.CONTRACT] == "1.0"
+
+
 def test_restore_takes_the_wish_back() -> None:
     stage = staged()
     stage.until_ended()

@@ -16,7 +16,10 @@ class SchemaGate:
         self._migrator, self._stage, self._service = migrator, stage, service
 
     def ask(self, case: Case, memo: Document | None) -> Finding:
-        return self._migrator.advance(self._stage, self._order(case), memo)
+        order = self._order(case)
+        if self._stage is Stage.CONTRACT and memo is None:
+            self._migrator.hold(order, False)  # no release runs, and none is warm: the last way back is over
+        return self._migrator.advance(self._stage, order, memo)
 
     def withdraw(self, case: Case, memo: Document | None) -> None:
         self._migrator.withdraw(self._stage, self._order(case), memo)
