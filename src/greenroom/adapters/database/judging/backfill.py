@@ -28,6 +28,8 @@ def hits(change: Change, world: World) -> Iterator[Hit]:
             yield Hit("backfill-inserts", {"table": table}, tables=(table,))
         case c.Query():
             yield Hit("backfill-other", {"what": "SELECT"})
+        case c.Privilege(what="GRANT") | c.Maintenance(mild=True):
+            yield Hit("backfill-other", {"what": change.what})
         case _ if not isinstance(change, ELSEWHERE):
             yield Hit("backfill-ddl", {"what": _kind(change)})
 
