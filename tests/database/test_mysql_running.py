@@ -16,7 +16,7 @@ import pytest
 
 from greenroom.adapters.database.ledger import Ledger
 from greenroom.adapters.database.mysql.online import Way, forms
-from greenroom.adapters.database.running import Hindered, Outcome, Pace, expand
+from greenroom.adapters.database.running import Hindered, Outcome, Pace, alone, expand
 from greenroom.adapters.database.target import Broken, Target, of
 from greenroom.domain.schema import Stage, Stand
 from tests.rigs import mariadb
@@ -225,6 +225,36 @@ def test_two_runners_do_it_once(base: Base) -> None:
     assert base.sql("SELECT what FROM log") == [("begun",)]
 
 
+def test_a_runner_that_says_nothing_loses_its_place(base: Base) -> None:
+    """A machine that went away keeps its session, and with it the lock, until somebody ends it."""
+    base.expand("ALTER TABLE users ADD COLUMN first INT")
+    silent, session = of(base.url).open("runner"), of(base.url).open("runner")
+    said: list[str] = []
+    alone.take(Ledger(silent, SERVICE), order(), said.append)
+    until(
+        lambda: base.sql(f"SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {silent.number} AND TIME_MS > 300"),
+        "it is silent for a while",
+    )
+    alone.take(Ledger(session, SERVICE), order(), said.append, silent_after=0.0)
+    assert f"session {silent.number} (ann of {base.name}, idle" in said[0]
+    assert f"ended the session {silent.number}" in said[-1]
+    silent.close()
+    session.close()
+
+
+def test_rows_that_no_transaction_holds_are_not_changed(base: Base) -> None:
+    base.sql("CREATE TABLE old_log (what VARCHAR(20)) ENGINE=Aria")
+    with pytest.raises(Broken, match="stored by Aria, in which a change of rows cannot be undone") as caught:
+        base.expand("INSERT INTO old_log VALUES ('x')")
+    assert "ENGINE=InnoDB" in caught.value.hint
+    assert base.sql("SELECT count(*) FROM old_log") == [(0,)]
+
+
+def test_a_table_without_rows_may_be_copied(base: Base) -> None:
+    base.expand("CREATE TABLE made (id INT PRIMARY KEY, a INT) ENGINE=InnoDB; ALTER TABLE made MODIFY a BIGINT")
+    assert "`a` bigint" in base.shape()["made"]
+
+
 # --- deaths ---------------------------------------------------------------------------------------------------------
 
 
@@ -247,7 +277,7 @@ def killed(server: Server, every: int) -> None:
 
 
 def test_killed_between_two_calls_to_the_server(server: Server) -> None:
-    killed(server, 17)
+    killed(server, 41)
 
 
 @pytest.mark.soak

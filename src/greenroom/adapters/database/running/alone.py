@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from hashlib import sha256
+from typing import Any
 
 from greenroom.adapters.database.ledger import Ledger
 from greenroom.adapters.database.running.tell import Tell
@@ -59,10 +60,25 @@ _HOLDER = """
 """
 
 
+_HOLDER_OF_MYSQL = """
+    SELECT ID, CONCAT(USER, ' of ', DB), IF(COMMAND = 'Sleep', 'idle', 'active'), LEFT(COALESCE(INFO, ''), 120), TIME + 0E0
+    FROM information_schema.PROCESSLIST WHERE ID = IS_USED_LOCK(%s)
+"""
+
+
+def _holders(session: Session, service: str) -> list[tuple[Any, ...]]:
+    """Number, name, state, query, seconds since. SQLite has no sessions."""
+    match session.dialect:
+        case Dialect.POSTGRES:
+            return session.rows(_HOLDER, [_key(service)])
+        case Dialect.MYSQL:
+            return session.rows(_HOLDER_OF_MYSQL, [f"greenroom {_key(service)}"])
+        case _:
+            return []
+
+
 def _holder(session: Session, service: str, show: Callable[[tuple[object, ...]], str]) -> str:
-    if session.dialect is not Dialect.POSTGRES:
-        return "another session"
-    return "; ".join(show(row) for row in session.rows(_HOLDER, [_key(service)]))
+    return "; ".join(show(row) for row in _holders(session, service))
 
 
 def _shown(row: tuple[object, ...]) -> str:
@@ -74,15 +90,14 @@ def _shown(row: tuple[object, ...]) -> str:
 
 def _end_silent(ledger: Ledger, silent_after: float, tell: Tell) -> None:
     """A machine that went away, a process that was stopped: its session sits idle, and keeps the lock for hours."""
-    if ledger.session.dialect is not Dialect.POSTGRES:
-        return
-    for number, _, state, _, since in ledger.session.rows(_HOLDER, [_key(ledger.service)]):
+    end = "KILL %s" if ledger.session.dialect is Dialect.MYSQL else "SELECT pg_catalog.pg_terminate_backend(%s)"
+    for number, _, state, _, since in _holders(ledger.session, ledger.service):
         if state.startswith("idle") and since is not None and since > silent_after:
             try:
-                ledger.session.rows("SELECT pg_catalog.pg_terminate_backend(%s)", [number])
+                ledger.session.rows(end, [number])
             except PortError as error:
                 raise Temporary(
                     f"Another runner holds the lock and has said nothing for {since:.0f} s: session {number}.",
-                    hint=f"End it: SELECT pg_terminate_backend({number}).",
+                    hint=f"End it: {end % number}.",
                 ) from error
             tell(f"ended the session {number} of a runner that had said nothing for {since:.0f} s")

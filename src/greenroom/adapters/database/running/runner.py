@@ -104,6 +104,10 @@ class Runner:
 
     def _run(self, statement: Statement) -> None:
         try:
+            if self._dialect is Dialect.MYSQL:
+                from greenroom.adapters.database.mysql.outside import undoable
+
+                undoable(self.session, statement.sql)
             self.session.run(statement.sql)
         except Broken as error:
             raise located(statement, error) from error
