@@ -89,6 +89,8 @@ def _read(cursor: Cursor) -> list[Change]:
     word = cursor.word()
     if word in READERS:
         return READERS[word](cursor)
+    if cursor.postgres and cursor.sees("SET", "CONSTRAINTS"):
+        return [change.Setting("", "SET CONSTRAINTS")]  # of a transaction that has no other statement
     if word in SESSION:
         return [change.Session(word)]
     if word in CODE:

@@ -250,7 +250,7 @@ def plain(part: str, cursor: Cursor) -> str:
     if len(inner.tokens) == 1 and inner.tokens[0].kind in (Kind.WORD, Kind.NAME):
         return inner.column()
     if inner.tokens and inner.tokens[0].kind in (Kind.WORD, Kind.NAME):
-        rest = {token.word for token in inner.tokens[1:]}
-        if rest and rest <= {"ASC", "DESC", "NULLS", "FIRST", "LAST"}:
-            return inner.column()
+        rest = inner.tokens[1:]
+        if rest and all(token.kind in (Kind.WORD, Kind.NAME) for token in rest):
+            return inner.column()  # with a collation, an operator class, an order
     return part
