@@ -5,7 +5,7 @@ A case is judged as one file, by its worst statement. What its label says was ob
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 
 import pytest
@@ -76,13 +76,13 @@ def with_rehearsal() -> Iterator[Judge]:
             yield lambda case: judged(case.name)
 
 
-def _harm_allowed(judge_: Judge, dialect: Dialect, alone: bool) -> list[str]:
+def _harm_allowed(judge_: Judge, chosen: Sequence[Case], alone: bool) -> list[str]:
     """What the change itself could have told; the rest is for the probes and the contract gate.
 
     What the server refuses (`fails`) hurts nobody: who only reads need not see it coming.
     """
     found = []
-    for case in cases(dialect):
+    for case in chosen:
         if case.harmful and case.known == "sql" and not (alone and set(case.hazards) == {"fails"}):
             ruling, ruled = judge_(case)
             if ruling not in _ENOUGH[case.accept]:
@@ -90,14 +90,14 @@ def _harm_allowed(judge_: Judge, dialect: Dialect, alone: bool) -> list[str]:
     return found
 
 
-def _harmless_refused(judge_: Judge, dialect: Dialect) -> tuple[list[str], float]:
-    harmless = [case for case in cases(dialect) if not case.harmful]
+def _harmless_refused(judge_: Judge, chosen: Sequence[Case]) -> list[str]:
     found = []
-    for case in harmless:
-        ruling, ruled = judge_(case)
-        if ruling is Ruling.REFUSE:
-            found.append(_said(case, ruling, ruled))
-    return found, len(found) / len(harmless)
+    for case in chosen:
+        if not case.harmful:
+            ruling, ruled = judge_(case)
+            if ruling is Ruling.REFUSE:
+                found.append(_said(case, ruling, ruled))
+    return found
 
 
 def _said(case: Case, ruling: Ruling, ruled: list[Ruled]) -> str:
@@ -105,29 +105,46 @@ def _said(case: Case, ruling: Ruling, ruled: list[Ruled]) -> str:
     return f"{case.stage} {case.name}: {ruling} ({rules}): {' | '.join(case.sql)}"
 
 
+def _harmless(dialect: Dialect) -> int:
+    return sum(not case.harmful for case in cases(dialect))
+
+
+def _in_doubt() -> list[Case]:
+    """Where reading alone does not say what happens, so that the rehearsal has something to say; and some others."""
+    every = cases(Dialect.POSTGRES)
+    doubtful = [case for case in every if (_alone(case)[0] is Ruling.REFUSE) != (case.harmful and case.known == "sql")]
+    unclear = [case for case in every if case.sql[0].startswith(("DO ", "SELECT ", "WITH ", "EXPLAIN "))]
+    return list({case.name: case for case in [*doubtful, *unclear, *every[::12]]}.values())
+
+
 @pytest.mark.parametrize("dialect", Dialect)
 def test_no_harm_is_allowed_by_reading_alone(dialect: Dialect) -> None:
-    missed = _harm_allowed(_alone, dialect, alone=True)
+    missed = _harm_allowed(_alone, cases(dialect), alone=True)
     assert not missed, "\n".join(["", *missed])
 
 
 @pytest.mark.parametrize("dialect", Dialect)
 def test_little_is_refused_that_is_harmless_by_reading_alone(dialect: Dialect) -> None:
-    refused, share = _harmless_refused(_alone, dialect)
-    assert share <= 0.10, "\n".join([f"{share:.0%}", *refused])
+    refused = _harmless_refused(_alone, cases(dialect))
+    assert len(refused) <= 0.10 * _harmless(dialect), "\n".join(["", *refused])
 
 
 @pytest.mark.real
-@pytest.mark.timeout(300)
 @pytest.mark.xdist_group("postgres")
-def test_no_harm_is_allowed_with_a_rehearsal(with_rehearsal: Judge) -> None:
-    missed = _harm_allowed(with_rehearsal, Dialect.POSTGRES, alone=False)
+def test_what_a_rehearsal_adds(with_rehearsal: Judge) -> None:
+    """No harm is allowed, not even what fails; and of what reading alone refuses, little stays refused."""
+    chosen = _in_doubt()
+    missed = _harm_allowed(with_rehearsal, chosen, alone=False)
     assert not missed, "\n".join(["", *missed])
+    refused = _harmless_refused(with_rehearsal, chosen)
+    assert len(refused) <= 0.05 * _harmless(Dialect.POSTGRES), "\n".join(["", *refused])
 
 
+@pytest.mark.soak
 @pytest.mark.real
-@pytest.mark.timeout(300)
 @pytest.mark.xdist_group("postgres")
-def test_little_is_refused_that_is_harmless_with_a_rehearsal(with_rehearsal: Judge) -> None:
-    refused, share = _harmless_refused(with_rehearsal, Dialect.POSTGRES)
-    assert share <= 0.10, "\n".join([f"{share:.0%}", *refused])
+def test_the_whole_corpus_with_a_rehearsal(with_rehearsal: Judge) -> None:
+    missed = _harm_allowed(with_rehearsal, cases(Dialect.POSTGRES), alone=False)
+    assert not missed, "\n".join(["", *missed])
+    refused = _harmless_refused(with_rehearsal, cases(Dialect.POSTGRES))
+    assert len(refused) <= 0.05 * _harmless(Dialect.POSTGRES), "\n".join(["", *refused])
