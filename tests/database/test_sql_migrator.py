@@ -138,6 +138,15 @@ def test_the_first_refusal_stands_in_the_reason_and_the_others_beside_it() -> No
     assert found.evidence[-1] == "m/expand.sql:9: drop-table: Version 41 uses it too"
 
 
+def test_what_a_backfill_declares_is_judged_as_what_it_does(service: Service) -> None:
+    service.write("0007_a/expand.sql", EXPAND)
+    service.write("0007_a/backfill.yaml", "table: users\nset: {new: upper(old)}\nwhere: id > 3\n")
+    told = service.migrator.judge([Stage.BACKFILL], order())
+    assert [(one.file, one.sql, one.ruling) for one in told] == [
+        ("migrations/0007_a/backfill.yaml", "UPDATE users SET new = (upper(old)) WHERE id > 3", Ruling.ALLOW)
+    ]
+
+
 def test_a_statement_that_fails(service: Service) -> None:
     service.write("0007_a/expand.sql", f"{EXPAND}CREATE TABLE users (id INTEGER);\n")
     found = service.answer().finding

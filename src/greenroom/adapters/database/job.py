@@ -94,7 +94,7 @@ class Work:
             bound(self._log, _LOG_LIMIT)
             lines = last_lines(self._log, 1)
             when = int(ask.order.now // TOLD_EVERY)  # the words are kept only when the memo changes
-            said = lines[0] if lines else "has begun"
+            said = lines[0] if lines else "begins"
             return Finding(Verdict.WAIT, said, AGAIN, {"starts": starts, "told": when})
         answer = self._answer()
         if answer is None:

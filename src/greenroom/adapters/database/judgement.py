@@ -71,13 +71,26 @@ def judged(
 
 
 def _files(settings: SqlSettings, migrations: Sequence[Migration]) -> list[File]:
-    """By stage, then by name: as they run. What a backfill declares in YAML is judged by whoever fills."""
+    """By stage, then by name: as they run."""
     dialect = dialect_of(settings.url)
     return [
-        File(migration.name, stage, script, split(script.text, dialect, script.file))
+        File(migration.name, stage, script, _statements(script, dialect))
         for stage in Stage
         for migration in migrations
-        if (script := migration.scripts.get(stage)) is not None and script.file.endswith(".sql")
+        if (script := migration.scripts.get(stage)) is not None
+    ]
+
+
+def _statements(script: Script, dialect: Dialect) -> list[Statement]:
+    """What a backfill declares in YAML is judged as the UPDATE that it stands for."""
+    if script.file.endswith(".sql"):
+        return split(script.text, dialect, script.file)
+    from greenroom.adapters.database.backfill.declared import declared
+
+    return [
+        Statement(script.file, 1, f"UPDATE {fill.table} SET {fill.assignments()}{where}", number)
+        for number, fill in enumerate(declared(script, dialect), 1)
+        for where in [f" WHERE {fill.where}" if fill.where else ""]
     ]
 
 
