@@ -148,7 +148,7 @@ def test_whoever_wrote_last_counts_under_both_names(cluster: Cluster) -> None:
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+                max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
             ),
         )
     session.close()
