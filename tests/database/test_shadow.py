@@ -480,3 +480,31 @@ def opened(cluster: Cluster) -> psycopg.Connection[Sequence[object]]:
     db = cluster.connect(cluster.database())
     db.execute(SCHEMA.text.encode())
     return db
+
+
+def test_a_server_that_can_only_be_read(cluster: Cluster) -> None:
+    url = cluster.url("postgres") + "?options=-c%20default_transaction_read_only%3Don"
+    with pytest.raises(Permanent, match="is a standby or read-only") as found, Shadow(url) as shadow:
+        rehearsed(shadow, "SELECT 1", of_text("CREATE TABLE never_made ()", "schema.sql"))
+    assert "can be written" in found.value.hint
+
+
+def test_a_server_that_dies_in_the_middle(cluster: Cluster) -> None:
+    with Shadow(cluster.url("postgres"), patience=30) as shadow:
+        one(shadow, "SELECT 1")
+
+        def end_it() -> None:
+            with cluster.connect("postgres") as db:
+                ask = "SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(20)' AND state = 'active'"
+                while not (found := db.execute(ask).fetchall()):
+                    time.sleep(0.02)
+                db.execute("SELECT pg_terminate_backend(%s)", [shadow._server._db.info.backend_pid])
+                db.execute("SELECT pg_terminate_backend(%s)", [found[0][0]])
+
+        thread = Thread(target=end_it)
+        thread.start()
+        with pytest.raises(Temporary, match="shadow server"):
+            rehearsed(shadow, "SELECT pg_sleep(20)")
+        thread.join(30)
+    with Shadow(cluster.url("postgres")):
+        assert shadows(cluster) == []

@@ -44,7 +44,7 @@ class Observer:
     """
 
     def __init__(self, db: Connection, end: Callable[[int], None], patience: float) -> None:
-        self._db, self._end, self._patience = db, end, patience
+        self._db, self._end, self._patience, self._barked = db, end, patience, False
         with db.transaction():
             self._before = self._look()
 
@@ -194,13 +194,17 @@ class Observer:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        timer = Timer(self._patience, self._end, (self._db.info.backend_pid,))
+        timer = Timer(self._patience, self._bark, (self._db.info.backend_pid,))
         timer.daemon = True
         timer.start()
         try:
             yield
         finally:
             timer.cancel()
+
+    def _bark(self, pid: int) -> None:
+        self._barked = True
+        self._end(pid)
 
     def _settle(self) -> None:
         if not self._db.closed and self._db.info.transaction_status is not TransactionStatus.IDLE:
@@ -212,7 +216,10 @@ class Observer:
         position = int(diagnosis.statement_position or 1)
         place = statement.place(position - 1).rsplit(":", 2)
         hint = diagnosis.message_hint or ""
-        if error.sqlstate == "57014" or self._db.closed or self._db.broken:
+        lost = self._db.closed or self._db.broken
+        if lost and not self._barked:
+            raise error
+        if error.sqlstate == "57014" or lost:
             message = "it does not come to an end, on tables without rows"
         elif error.sqlstate == "42501":
             hint = "the rehearsal has no rights beyond its own database; write it so that the owner of the tables may do it"

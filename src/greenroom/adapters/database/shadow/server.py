@@ -48,6 +48,10 @@ _OPTIONS = {
 }
 
 
+_LOADED_WITHIN = 60.0
+"""Seconds for each statement of a schema: nothing is big in it, but a materialized view may think long."""
+
+
 class Vanished(Exception):
     """A template was dropped by another run, to make room."""
 
@@ -89,6 +93,12 @@ class Server:
             "SELECT current_setting('server_version_num')::int / 10000, rolsuper, rolcreatedb, rolname::text"
             " FROM pg_roles WHERE rolname = current_user"
         ).fetchall()
+        [(number,)] = self._db.execute("SELECT pg_backend_pid()").fetchall()
+        if number != self._db.info.backend_pid:
+            raise Permanent(
+                f"The {self.place} is reached through a pool of connections, which hides whose session is whose.",
+                hint="Name the server itself, with its own port.",
+            )
         if not superuser and not may:
             raise Permanent(
                 f"The {self.place} does not let {me} make databases.",
@@ -134,7 +144,7 @@ class Server:
                 return name
         made = self.create("template0")
         try:
-            with self.session(made) as db:
+            with self.session(made, _LOADED_WITHIN) as db, self.said():
                 load(db)
             with self.said():
                 self._keep(made, name)
@@ -237,6 +247,11 @@ class Server:
             raise Permanent(
                 f"The {self.place} refuses: {said(error, self._secrets)}.",
                 hint="The role must be allowed to make databases there (CREATEDB).",
+            ) from None
+        except psycopg.errors.ReadOnlySqlTransaction as error:
+            raise Permanent(
+                f"The {self.place} is a standby or read-only: {said(error, self._secrets)}.",
+                hint="Name a server for the shadow that can be written; a small one of its own is best.",
             ) from None
         except psycopg.errors.DiskFull as error:
             raise Temporary(
