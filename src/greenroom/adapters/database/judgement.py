@@ -60,7 +60,7 @@ def judged(
         premise(seen)
     asked = [file for file in files if file.stage in stages and file.left]
     if seen.schema is not None and (settings.shadow or dialect_of(settings.url) is Dialect.SQLITE):
-        _rehearse(settings.shadow, dialect_of(settings.url), asked, seen)
+        _rehearse(settings.shadow, dialect_of(settings.url), asked, files, seen)
     found = [_as_ruled(concern, seen.place) for concern in seen.concerns]
     for stage in Stage:
         of_stage = [file for file in asked if file.stage is stage]
@@ -103,23 +103,27 @@ def _left(file: File, seen: Seen) -> list[Statement]:
     return [one for one in file.all if (one.number, checksum(one)) not in ran]
 
 
-def _rehearse(url: str, dialect: Dialect, files: Sequence[File], seen: Seen) -> None:
-    """All of them on one shadow, one after the other. SQLite's is in memory: it needs no address."""
-    places = [(file, statement) for file in files for statement in file.left]
+def _rehearse(url: str, dialect: Dialect, asked: Sequence[File], files: Sequence[File], seen: Seen) -> None:
+    """All of them on one shadow, one after the other, behind what is left of earlier stages. SQLite's is in memory: it
+    needs no address.
+    """
+    places = [(file, statement) for file in asked for statement in file.left]
     statements = [statement for _, statement in places]
     if not places:
         return
+    earlier = files[: next(i for i, file in enumerate(files) if file is asked[0])]
+    applied = [statement for file in earlier for statement in file.left]
     if dialect is Dialect.POSTGRES:
         from greenroom.adapters.database.shadow.rehearsal import Shadow
         from greenroom.adapters.database.shadow.schema import Source
 
         source = Source(seen.schema or "", seen.version, seen.path, f"the schema of the {seen.place}")
         with Shadow(url) as shadow:
-            facts = shadow.rehearse(statements, source)
+            facts = shadow.rehearse(statements, source, applied)
     else:
         from greenroom.adapters.database.shadow.elsewhere import rehearsed
 
-        facts = rehearsed(url, dialect, statements, seen.schema or "", ())
+        facts = rehearsed(url, dialect, statements, seen.schema or "", applied)
     for (file, statement), one in zip(places, facts, strict=True):
         file.facts[statement.number] = one
 
