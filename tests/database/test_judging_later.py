@@ -20,6 +20,7 @@ TRIGGER = (
     ("stage", "sql", "before"),
     [
         (Stage.BACKFILL, "UPDATE users SET age = 1", NEW),
+        (Stage.BACKFILL, "UPDATE users SET age = -age", NEW),
         (Stage.BACKFILL, "UPDATE users SET preference = email, email = 'x'", NEW),
         (Stage.BACKFILL, "UPDATE users SET preference = f(email)", NEW),
         (Stage.BACKFILL, "UPDATE users SET preference = (SELECT setval('tickets', 1))::text", NEW),
@@ -132,6 +133,7 @@ def test_refused(stage: Stage, sql: str, before: str) -> None:
     ("stage", "sql", "before"),
     [
         (Stage.BACKFILL, "UPDATE users SET preference = old_preference", NEW),
+        (Stage.BACKFILL, "UPDATE users SET age = (users.age) WHERE age IS NOT NULL", NEW),
         (Stage.BACKFILL, "UPDATE users SET preference = lower(trim(email)) WHERE preference IS NULL", NEW),
         (
             Stage.BACKFILL,

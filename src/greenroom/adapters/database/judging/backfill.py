@@ -8,7 +8,7 @@ from greenroom.adapters.database.judging.rule import Hit
 from greenroom.adapters.database.judging.world import World
 from greenroom.adapters.database.reading import change as c
 from greenroom.adapters.database.reading.change import Change
-from greenroom.adapters.database.reading.expressions import VOLATILE, functions, listed, words
+from greenroom.adapters.database.reading.expressions import VOLATILE, functions, listed, tokens_of, words
 from greenroom.domain.schema import Ruling
 
 ELSEWHERE = (c.Opaque, c.Session, c.Server, c.Maintenance, c.Privilege)
@@ -40,7 +40,9 @@ def _kind(change: Change) -> str:
 
 
 def _update(change: c.Update, world: World) -> Iterator[Hit]:
-    table, sets = change.table, dict(change.sets)
+    table = change.table
+    touched = {column for column, expression in change.sets if _itself(column, expression, world)}
+    sets = {column: expression for column, expression in change.sets if column not in touched}
     names = {"table": table}
     if change.others or change.limited:
         yield Hit("backfill-joins", names, tables=(table,))
@@ -58,3 +60,9 @@ def _update(change: c.Update, world: World) -> Iterator[Hit]:
             at = names | {"column": column, "what": expression}
             mild = column in guards and not again - guards
             yield Hit("backfill-not-repeatable", at, ruling=Ruling.WARN if mild else None, tables=(table,))
+
+
+def _itself(column: str, expression: str, world: World) -> bool:
+    """`SET city = users.city`: nothing changes but what a trigger does then."""
+    names = [token.text for token in tokens_of(expression, world.dialect) if token.text not in ("(", ")")]
+    return names[-1:] == [column] and (len(names) == 1 or (len(names) == 3 and names[1] == "."))
