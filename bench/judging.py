@@ -1,7 +1,7 @@
 """How long does it take to judge a migration? 200 generated files, without and with a rehearsal on a shadow database.
 
 Each file is judged as `greenroom db check` judges it: cut into statements, read, rehearsed, ruled. The schema has 80 tables
-with 10 columns each. The template of the shadow is made by the first file that needs it; its time is told apart.
+with 10 columns each. It is read by the first file, and made a template by the first that is rehearsed: told apart.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DURABLE = {"fsync": "on", "full_page_writes": "on"}
 
 def run(quick: bool) -> Result:
     schema, files = made(TABLES), generated(20 if quick else FILES)
-    check(files[0][1], "warm.sql", files[0][0], Dialect.POSTGRES, schema=schema)  # imports are not judging
+    [cold], _ = timed(files[:1], schema, "")
     static, without = timed(files, schema, "")
     with_server, first = Cluster(DURABLE), 0.0
     try:
@@ -44,7 +44,8 @@ def run(quick: bool) -> Result:
         "",
         columns(["", "median", "p99", "most"], rows),
         "",
-        f"The first rehearsal, which makes the template of the schema: {plain(first)} ms.",
+        f"The first file, which imports what judges and reads the schema: {plain(cold)} ms; the first rehearsal, which makes",
+        f"the shadow's template of that schema: {plain(first)} ms.",
         "",
         columns(["worst ruling of a file", *Ruling], [[way, *counted(found)] for way, found in
                 (("read", without), ("read and rehearsed", rehearsed))]),
@@ -53,7 +54,14 @@ def run(quick: bool) -> Result:
         Goal("a file, read, p99", quantile(static, 0.99), STATIC, "ms"),
         Goal("a file, read and rehearsed, p99", quantile(shadowed, 0.99), REHEARSED, "ms"),
     ]
-    data = {"read": static, "rehearsed": shadowed, "first": first, "files": len(files), "tables": TABLES}
+    data = {
+        "read": static,
+        "rehearsed": shadowed,
+        "first_read": cold,
+        "first": first,
+        "files": len(files),
+        "tables": TABLES,
+    }
     return Result("judging", goals, text, data)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import PurePath
 
 from greenroom.adapters.database.judging import Context, Schema, created, judge
@@ -32,10 +33,16 @@ def check(
     before = [(name, split(body, dialect, name)) for name, body in applied]
     every = [one for _, found in before for one in found]
     own = [one for name, found in before for one in found if stage is Stage.CONTRACT or _beside(name, file)]
-    known = None if schema is None else Schema(split(schema, dialect, "--schema"))
+    known = None if schema is None else _schema(schema, dialect)
     facts = _facts(shadow, dialect, schema or "", every, statements) if shadow else {}
     context = Context(dialect, schema=known, applied=every, facts=facts, created=created(own, dialect))
     return judge(statements, stage, context)
+
+
+@lru_cache(maxsize=1)
+def _schema(text: str, dialect: Dialect) -> Schema:
+    """Read once: many files are judged by the same one."""
+    return Schema(split(text, dialect, "--schema"))
 
 
 def _beside(name: str, file: str) -> bool:
