@@ -16,6 +16,7 @@ ALL = (
     "overhead",
     "load_check",
     "judge",
+    "database",
     "judging",
     "rollback",
     "shield",

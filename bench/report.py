@@ -17,6 +17,7 @@ ORDER = (
     "cycle",
     "rollback",
     "judge",
+    "database",
     "judging",
     "shield",
     "lock_handling",
