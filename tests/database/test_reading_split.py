@@ -66,6 +66,7 @@ def test_postgres(text: str, expected: list[str]) -> None:
         ("SELECT 1 -- 1;\n; SELECT 2", ["SELECT 1", "SELECT 2"]),
         ("SELECT /* /* ; */ 1; SELECT 2", ["SELECT /* /* ; */ 1", "SELECT 2"]),
         ("/*!50110 SET a = ';' */; SELECT 2", ["/*!50110 SET a = ';' */", "SELECT 2"]),
+        ("SELECT 1 # ;\r; SELECT 3\n; SELECT 2", ["SELECT 1", "SELECT 2"]),
         ("SELECT $$; SELECT 2", ["SELECT $$", "SELECT 2"]),
         (
             "DELIMITER //\nCREATE PROCEDURE p() BEGIN SELECT 1; END//\nDELIMITER ;\nSELECT 2;",
@@ -102,6 +103,7 @@ def test_mysql(text: str, expected: list[str] | None) -> None:
                 "SELECT 4",
             ],
         ),
+        ("SELECT 1 -- ;\r; SELECT 3\n; SELECT 2", ["SELECT 1", "SELECT 2"]),
         ("BEGIN; SELECT 1; END; SELECT 2", ["BEGIN", "SELECT 1", "END", "SELECT 2"]),
     ],
 )

@@ -62,6 +62,8 @@ WORD = re.compile("[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*")
 NUMBER = re.compile(r"(?:\d+(?:\.(?!\.)\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 SYMBOL = re.compile(r"::|:=|<=>|<>|<=|>=|!=|=>|\|\||->>|->|.", re.DOTALL)
 LINE = re.compile(r"[^\n\r]*")
+TO_LINE_FEED = re.compile(r"[^\n]*")
+"""To MySQL and SQLite a comment goes on behind a carriage return."""
 
 PLAIN = re.compile(r"'(?:[^']++|'')*+'")
 ESCAPED = re.compile(r"'(?:[^'\\]++|''|\\.)*+'", re.DOTALL)
@@ -141,7 +143,7 @@ class Tokens:
         text, at, mysql = self.text, self.at, self.dialect is Dialect.MYSQL
         dashes = text.startswith("--", at) and (not mysql or text[at + 2 : at + 3] in ("", *" \t\n\r\f\v"))
         if dashes or (mysql and text[at] == "#"):
-            found = LINE.match(text, at)
+            found = (LINE if self.dialect is Dialect.POSTGRES else TO_LINE_FEED).match(text, at)
             return found.end() if found else at
         if not text.startswith("/*", at) or (mysql and MYSQL_CODE.match(text, at)):
             return None
