@@ -204,6 +204,7 @@ class TestSqlOnSqlite(MigratorContract):
             yield made  # type: ignore[misc]
 
 
+@pytest.mark.soak
 @pytest.mark.real
 @pytest.mark.xdist_group("mariadb")
 class TestSqlOnMariadb(MigratorContract):
