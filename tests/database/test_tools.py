@@ -149,6 +149,11 @@ def test_alembic_from_the_plan_to_the_contract(alembic: Bench) -> None:
     assert set(stands(migrator).values()) == {Stand.DONE}
     assert migrator.hold(alembic.order(), going_back=True).verdict is Verdict.FAIL
 
+    alembic.call(f"{ALEMBIC} stamp --purge r4")
+    found = advance(migrator, Stage.EXPAND, alembic.order(replace(ORDER, release="R43", version="43")))
+    assert found.verdict is Verdict.FAIL
+    assert "e1 ran here with release R42 (ann)" in found.reason
+
 
 def test_what_is_harmful_is_refused_before_anything_runs(alembic: Bench) -> None:
     versions = alembic.artefact / "revisions" / "versions"
@@ -198,6 +203,7 @@ def test_a_tool_that_fails_says_why_and_no_password(alembic: Bench) -> None:
     assert PASSWORD not in "".join(logs)
 
 
+@pytest.mark.soak
 def test_a_job_that_is_killed_goes_on_where_it_was(alembic: Bench) -> None:
     migrator = by_alembic(alembic)
     advance(migrator, Stage.EXPAND, alembic.order(), until=lambda: "new_preference" in alembic.columns("users"))
@@ -321,7 +327,7 @@ def test_three_commands_from_the_plan_to_the_contract(commands: Bench) -> None:
         Ruling.ALLOW,
         Ruling.ALLOW,
     ]
-    assert advance(migrator, Stage.EXPAND, commands.order()).reason == "42-expand: done"
+    assert advance(migrator, Stage.EXPAND, commands.order()).reason == "R42-expand: done"
     assert commands.columns("users") == {"id", "old_preference", "new_preference"}
     assert advance(migrator, Stage.EXPAND, commands.order()).reason == "nothing was left to do"
     found = advance(migrator, Stage.CONTRACT, commands.order())
@@ -330,7 +336,7 @@ def test_three_commands_from_the_plan_to_the_contract(commands: Bench) -> None:
     assert found.verdict is Verdict.PASS, found
     assert commands.columns("users") == {"id", "new_preference"}
     assert migrator.hold(commands.order(), going_back=True).verdict is Verdict.FAIL
-    assert stands(migrator) == {("42-contract", Stage.CONTRACT): Stand.DONE, ("42-expand", Stage.EXPAND): Stand.DONE}
+    assert stands(migrator) == {("R42-contract", Stage.CONTRACT): Stand.DONE, ("R42-expand", Stage.EXPAND): Stand.DONE}
 
 
 def test_a_tool_waits_for_no_lock_for_long_and_tries_again(commands: Bench) -> None:
@@ -343,7 +349,7 @@ def test_a_tool_waits_for_no_lock_for_long_and_tries_again(commands: Bench) -> N
             migrator, Stage.EXPAND, commands.order(), until=lambda: log.exists() and "attempt 2" in log.read_text()
         )
         assert waiting.verdict is Verdict.WAIT, waiting
-    assert advance(migrator, Stage.EXPAND, commands.order()).reason == "42-expand: done"
+    assert advance(migrator, Stage.EXPAND, commands.order()).reason == "R42-expand: done"
 
 
 def test_a_tool_that_only_says_that_it_is_done(commands: Bench) -> None:

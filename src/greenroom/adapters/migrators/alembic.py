@@ -57,8 +57,8 @@ class Alembic:
 
     def pending(self, stages: Sequence[Stage]) -> dict[Stage, list[Step]]:
         history = self._history
-        current = [line.split()[0] for line in self._alembic("current").splitlines() if line.strip()]
-        done = frozenset(history.sorted([history.known(name) for name in current]))
+        words = [line.split()[0] for line in self._alembic("current").splitlines() if line.strip()]
+        done = frozenset(history.sorted([name for name in words if name in history.revisions]))
         found: dict[Stage, list[Step]] = {}
         earlier = set(done)
         for stage in Stage:  # a revision belongs to the first stage that needs it
@@ -72,12 +72,8 @@ class Alembic:
     def apply(self, step: Step, stage: Stage) -> None:
         """In Alembic's own transaction, which waits for no lock for long."""
         concurrently = "CONCURRENTLY" in step.sql.upper()
-        wait = 0 if concurrently else int(self.settings.lock_timeout * 1000)
-        self.commands.run(
-            f"{self.settings.command} upgrade {shlex.quote(step.name)}",
-            more={"PGOPTIONS": f"-c lock_timeout={wait}"},
-            loud=True,
-        )
+        gently = self.commands.gently(0.0 if concurrently else self.settings.lock_timeout)
+        self.commands.run(f"{self.settings.command} upgrade {shlex.quote(step.name)}", more=gently, loud=True)
 
     def mark(self, steps: Sequence[Step], stage: Stage) -> None:
         """The last of each branch: all before it are done."""

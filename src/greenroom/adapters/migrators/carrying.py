@@ -17,10 +17,10 @@ from typing import Any, cast
 from greenroom.adapters.database.contracting import contract
 from greenroom.adapters.database.job import SETTINGS, Answer, Ask, write
 from greenroom.adapters.database.judgement import judged
-from greenroom.adapters.database.ledger import Ledger, Outdated
+from greenroom.adapters.database.ledger import Ledger, Outdated, Recorded
 from greenroom.adapters.database.reading import Statement, changes, split
 from greenroom.adapters.database.reading.change import Validate
-from greenroom.adapters.database.running import Hindered, Pace, Refusal, Tell, expand, standing
+from greenroom.adapters.database.running import Hindered, Pace, Refusal, Tell, expand
 from greenroom.adapters.database.settings import SqlSettings
 from greenroom.adapters.database.target import dialect_of, of
 from greenroom.adapters.database.work import line, refusal
@@ -29,7 +29,7 @@ from greenroom.adapters.migrators.opaque import carry_out
 from greenroom.adapters.migrators.tool import Step, Tool, ToolMigrator, ToolSettings
 from greenroom.domain.model import Verdict
 from greenroom.domain.opinion import Finding
-from greenroom.domain.schema import Migration, Order, Ruled, Ruling, Script, Stage
+from greenroom.domain.schema import Migration, Order, Ruled, Ruling, Script, Stage, Stand
 from greenroom.errors import GreenroomError, Permanent, PortError, UsageError
 
 _HINDERED = re.compile(r"lock ?timeout|LockNotAvailable|55P03|deadlock detected|40P01", re.IGNORECASE)
@@ -40,6 +40,8 @@ _HINDERED = re.compile(r"lock ?timeout|LockNotAvailable|55P03|deadlock detected|
 class Judged:
     steps: dict[Stage, list[Step]]
     ruled: list[Ruled]
+    rows: Sequence[Recorded]
+    """Of the ledger."""
 
 
 def judged_steps(
@@ -48,16 +50,16 @@ def judged_steps(
     """Every statement that the tool shows, and a line for whatever it cannot show."""
     steps = tool.pending(stages)
     migrations = [_migration(step, stage) for stage, several in steps.items() for step in several]
-    made = _made(settings, order, planning)
+    rows = _recorded(settings, order, planning)
+    made = _made(rows, settings, order)
     ruled = judged(cast(SqlSettings, settings), stages, order, migrations, planning=planning, made=made)
     for several in steps.values():
         for step in several:
             ruled += _of_step(step, settings, order)
-    return Judged(steps, ruled)
+    return Judged(steps, ruled, rows)
 
 
-def _made(settings: ToolSettings, order: Order, planning: bool) -> list[Statement]:
-    """What this release's expand has run: each step of a tool is a migration of its own, so the ledger tells."""
+def _recorded(settings: ToolSettings, order: Order, planning: bool) -> list[Recorded]:
     try:
         session = of(settings.url).open("judge")
     except PortError:
@@ -66,11 +68,15 @@ def _made(settings: ToolSettings, order: Order, planning: bool) -> list[Statemen
         raise
     try:
         ledger = Ledger(session, order.service)
-        rows = ledger.migrations() if ledger.made else []
-        ours = [row for row in rows if row.stage is Stage.EXPAND and row.release == order.release]
-        return [one for row in ours for one in standing.statements(row, ledger)]
+        return ledger.migrations() if ledger.made else []
     finally:
         session.close()
+
+
+def _made(rows: Sequence[Recorded], settings: ToolSettings, order: Order) -> list[Statement]:
+    """What this release's expand has run: each step of a tool is a migration of its own, so the ledger tells."""
+    ours = [row for row in rows if row.stage is Stage.EXPAND and row.release == order.release]
+    return [one for row in ours for one in split(row.text, dialect_of(settings.url), row.file)]
 
 
 def _migration(step: Step, stage: Stage) -> Migration:
@@ -107,8 +113,8 @@ def work(tool: Tool, ask: Ask, settings: ToolSettings, tell: Tell) -> Finding:
         if one.ruling is Ruling.WARN:
             tell(f"warning: {line(one)}{f' (allowed: {one.override})' if one.override else ''}")
     steps = found.steps[ask.stage]
-    if early := _too_early(steps, ask.stage):
-        return Finding(Verdict.FAIL, early)
+    if wrong := _taken_back(steps, ask, found.rows) or _too_early(steps, ask.stage):
+        return Finding(Verdict.FAIL, wrong)
     finding = _all(tool, steps, ask, settings, found.ruled, tell)
     if finding.verdict is not Verdict.PASS:
         return finding
@@ -117,7 +123,21 @@ def work(tool: Tool, ask: Ask, settings: ToolSettings, tell: Tell) -> Finding:
         names = ", ".join(step.name for step in left)
         return Finding(Verdict.FAIL, f"the tool says that {names} is still to be done; see its output")
     names = ", ".join(step.name for step in steps)
-    return Finding(Verdict.PASS, f"{names}: done" if names else "nothing was left to do")
+    let = tuple(f"{line(one)} (allowed: {one.override})" for one in found.ruled if one.override)
+    return Finding(Verdict.PASS, f"{names}: done" if names else "nothing was left to do", evidence=let)
+
+
+def _taken_back(steps: Sequence[Step], ask: Ask, rows: Sequence[Recorded]) -> str:
+    """Done for us once, and to be done for the tool: somebody took it back beside us, so nobody knows what is there."""
+    names = {step.name for step in steps}
+    for row in rows:
+        done = row.state is Stand.DONE and row.stage is ask.stage and row.release != ask.order.release
+        if done and row.name in names:
+            return (
+                f"{row.name} ran here with release {row.release} ({row.by}), and the tool says that it is still to be"
+                " done: somebody has taken it back; do it again by the tool itself, and deploy then"
+            )
+    return ""
 
 
 def _all(

@@ -48,13 +48,13 @@ class CommandTool:
             if stage in self.settings.stages:
                 sql = self._run(self.settings.print, stage)
                 if sql.strip():
-                    name = self.commands.environment["GREENROOM_VERSION"] or str(stage)
-                    found[stage].append(Step(f"{name}-{stage}", sql, own=True, whole=True))
+                    name = "-".join(filter(None, (self.commands.environment["GREENROOM_RELEASE"], str(stage))))
+                    found[stage].append(Step(name, sql, own=True, whole=True))
         return found
 
     def apply(self, step: Step, stage: Stage) -> None:
-        wait = 0 if "CONCURRENTLY" in step.sql.upper() else int(self.settings.lock_timeout * 1000)
-        self._run(self.settings.apply, stage, {"PGOPTIONS": f"-c lock_timeout={wait}"}, loud=True)
+        gently = self.commands.gently(0.0 if "CONCURRENTLY" in step.sql.upper() else self.settings.lock_timeout)
+        self._run(self.settings.apply, stage, gently, loud=True)
         try:
             self._run(self.settings.verify, stage)
         except Failed as error:

@@ -61,6 +61,11 @@ class Commands:
             secrets |= {"PASSWORD": unquote(password), "QUOTED_PASSWORD": password}
         return cls(folder, {**os.environ, **given, **about}, secrets, settings.timeout, tell)
 
+    def gently(self, lock_timeout: float) -> dict[str, str]:
+        """What makes PostgreSQL's clients wait for a lock no longer than this; 0: as long as it takes."""
+        given = self.environment.get("PGOPTIONS", "")
+        return {"PGOPTIONS": f"{given} -c lock_timeout={int(lock_timeout * 1000)}".strip()}
+
     def run(self, command: str, *, more: Mapping[str, str] | None = None, loud: bool = False) -> str:
         """What it printed to its standard output. `Failed`, or `Temporary` where it could not be started."""
         try:

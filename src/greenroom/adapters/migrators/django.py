@@ -94,9 +94,9 @@ class Django:
 
     def apply(self, step: Step, stage: Stage) -> None:
         """In Django's own transaction, which waits for no lock for long."""
-        wait = int(self.settings.lock_timeout * 1000) if step.whole else 0
+        gently = self.commands.gently(self.settings.lock_timeout if step.whole else 0.0)
         command = f"{self.settings.command} migrate {_where(step)} --noinput --no-color"
-        self.commands.run(self._on(command), more={"PGOPTIONS": f"-c lock_timeout={wait}"}, loud=True)
+        self.commands.run(self._on(command), more=gently, loud=True)
 
     def mark(self, steps: Sequence[Step], stage: Stage) -> None:
         """The last of each app: all before it are done."""
