@@ -44,8 +44,8 @@ def run(quick: bool) -> Result:
         "",
         columns(["", "median", "p99", "most"], rows),
         "",
-        f"The first file, which imports what judges and reads the schema: {plain(cold)} ms; the first that is rehearsed, which",
-        f"makes the template of that schema: {plain(first)} ms.",
+        f"The first file, which imports what judges and reads the schema: {plain(cold)} ms; the first that is rehearsed,",
+        f"which makes the template of that schema: {plain(first)} ms.",
         "",
         columns(["worst ruling of a file", *Ruling], [[way, *counted(found)] for way, found in
                 (("read", without), ("read and rehearsed", rehearsed))]),
