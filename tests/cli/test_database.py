@@ -131,6 +131,18 @@ def test_the_worst_verdict_makes_the_exit_code() -> None:
     assert report([ruled(1, Ruling.WARN), ruled(2, Ruling.REFUSE)])["exit"] == 4
 
 
+def test_a_statement_is_shown_once_with_all_that_is_said_of_it() -> None:
+    found = [ruled(3, Ruling.WARN, rule="large-table"), ruled(3, Ruling.REFUSE), ruled(9, Ruling.ALLOW)]
+    document = report(found)
+    first, second = document["statements"]
+    assert (first["line"], first["verdict"], first["rule"]) == (3, "refuse", "drop-column")
+    assert [one["rule"] for one in first["also"]] == ["large-table"]
+    assert "also" not in second
+    text = "\n".join(judged_page(document, "x", 100, PLAIN))
+    assert "[large-table]" in text
+    assert "1 of 2 refused" in text
+
+
 def test_db_plan_asks_the_migrator_for_what_is_left(office: Office) -> None:
     assert office.schema is not None
     office.schema.judged = (ruled(3, Ruling.REFUSE),)

@@ -68,9 +68,7 @@ def _statement(one: Mapping[str, Any], width: int, ink: Ink) -> list[str]:
     mark, style = _MARKS[one["verdict"]]
     sql = cut(" ".join(str(one["sql"]).split()), width - _LEAD)
     lines = [f"  {ink(mark, style)} {one['line']:>5}  {sql}"]
-    told = [f"[{one['rule']}] {one['reason']}" if one["rule"] else one["reason"]]
-    if one.get("override"):
-        told.append(f"allowed all the same: {one['override']}")
+    told = [text for each in (one, *one.get("also", ())) for text in _said(each)]
     if locks := one.get("locks"):
         told.append(f"locks: {'; '.join(locks)}")
     if one.get("rows") is not None:
@@ -83,6 +81,11 @@ def _statement(one: Mapping[str, Any], width: int, ink: Ink) -> list[str]:
         first, *rest = wrapped(f"instead: {one['instead']}", width, indent=" " * (_LEAD + 2), first=" " * _LEAD)
         lines += [ink(first, "bold"), *rest]
     return lines
+
+
+def _said(one: Mapping[str, Any]) -> list[str]:
+    said = [f"[{one['rule']}] {one['reason']}" if one["rule"] else one["reason"]]
+    return [*said, f"allowed all the same: {one['override']}"] if one.get("override") else said
 
 
 def _lasts(seconds: float) -> str:

@@ -111,7 +111,26 @@ def report(found: Sequence[Ruled]) -> dict[str, Any]:
     """`--json` of whoever judges: every statement, the worst verdict, and the exit code that says it."""
     worst = Ruling.worst([one.ruling for one in found])
     code = {Ruling.ALLOW: 0, Ruling.WARN: 8, Ruling.REFUSE: 4}[worst]
-    return {"statements": [one.document() for one in found], "verdict": str(worst), "exit": code}
+    return {"statements": _statements(found), "verdict": str(worst), "exit": code}
+
+
+def _statements(found: Sequence[Ruled]) -> list[dict[str, Any]]:
+    """One entry a statement: the worst that is said of it, and `also` the rest."""
+    said: dict[tuple[str, int, str], list[Ruled]] = {}
+    for one in found:
+        said.setdefault((one.file, one.line, one.sql), []).append(one)
+    shown = []
+    for every in said.values():
+        worst = Ruling.worst([one.ruling for one in every])
+        first = next(one for one in every if one.ruling is worst)
+        also = [_also(one) for one in every if one is not first and one.rule]
+        shown.append(first.document() | ({"also": also} if also else {}))
+    return shown
+
+
+def _also(one: Ruled) -> dict[str, Any]:
+    told = {"verdict": str(one.ruling), "rule": one.rule, "reason": one.reason, "instead": one.instead}
+    return told | ({"override": one.override} if one.override else {})
 
 
 class Stand(StrEnum):
