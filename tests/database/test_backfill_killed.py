@@ -84,6 +84,23 @@ def test_killed_in_a_batch(cluster: Cluster) -> None:
     exact(shop, 1_000)
 
 
+def test_who_goes_on_has_the_pace_of_who_went_before(cluster: Cluster) -> None:
+    shop = Shop(cluster, 300)
+    seen: list[int] = []
+
+    def once(_: float) -> None:
+        row = shop.row()
+        assert row is not None
+        seen.append(row.rows)
+        raise InterruptedError
+
+    for _ in range(2):
+        with pytest.raises(InterruptedError):
+            shop.run(sleep=once)
+        shop.sql("UPDATE greenroom.backfill SET batch = 7")
+    assert seen == [100, 107]
+
+
 def test_the_server_crashes_in_the_middle(cluster: Cluster) -> None:
     """The runner waits until it is there again, and goes on from the checkpoint that the server has."""
     shop = Shop(cluster, 3_000)

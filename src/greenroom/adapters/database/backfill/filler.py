@@ -55,7 +55,6 @@ class Filler:
     def run(self) -> Still | None:
         """None: every row is as it should be, and the ledger says so."""
         row = self._link.keep(self._begun)
-        self._pace = replace(self._pace, batch=row.batch)
         if row.verified_at is not None:
             return None
         still = Still(0, [])
@@ -141,7 +140,9 @@ class Filler:
             )
             ledger.new_filling(replace(row, begun_at=now, touched_at=now))
         with self._transaction():
-            return self._put(self._locked())
+            row = self._locked()
+            self._pace = replace(self._pace, batch=row.batch)  # as big as the last runner's were at its end
+            return self._put(row)
 
     def _from_the_start(self) -> None:
         with self._transaction():
