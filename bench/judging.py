@@ -22,7 +22,7 @@ STATIC, REHEARSED = 100.0, 1000.0
 """Milliseconds a file, at most."""
 
 SHADOWS = {"shared_buffers": "128MB", "fsync": "off", "full_page_writes": "off"}
-"""As a server that only makes shadows may be run: nothing on it is worth keeping. With fsync, databases wait for the disk."""
+"""As a server that only makes shadows may be run: nothing on it is worth keeping. With fsync they wait for the disk."""
 
 
 def run(quick: bool) -> Result:
