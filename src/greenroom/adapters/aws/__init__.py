@@ -1,0 +1,1 @@
+"""AWS: one typed client for everything that lives in an account."""
