@@ -63,8 +63,7 @@ class Link:
         return self._last
 
     def sleep(self, seconds: float) -> None:
-        if seconds > 0:
-            self._sleep(seconds)
+        self._sleep(seconds)
 
     def close(self) -> None:
         if self._session is not None:

@@ -20,10 +20,11 @@ class BackfillSettings(Section):
     )
     max_batch: int = Field(default=10_000, ge=1, le=1_000_000, description="Rows that a batch never exceeds.")
     share: Share = Field(
-        default=0.95,
+        default=1.0,
         gt=0,
         le=1,
-        description="The share of the time in which batches run; the rest is pauses between them. 100% never pauses.",
+        description="The share of the time in which batches run; the rest is pauses between them."
+        " 100% pauses for the brakes below only.",
     )
     replicas: list[str] = Field(
         default_factory=list,
