@@ -11,7 +11,8 @@ import pytest
 
 from greenroom.adapters.database.concern import Concern
 from greenroom.adapters.database.probing import Premise, probe
-from greenroom.adapters.database.probing.reading_all import copies_all, star, without_values
+from greenroom.adapters.database.probing.reading_all import copies_all, star
+from greenroom.adapters.database.reading.shown import without_values
 from greenroom.adapters.database.target import Session, of
 from greenroom.domain.schema import Ruling
 from tests.database.renaming import emptied, until

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from greenroom.domain.model import Split
 from greenroom.domain.phases import Status
+from greenroom.domain.plan import MIGRATING
 from greenroom.domain.status import status_of
 from greenroom.testing.faults import Fault
 from greenroom.testing.world import Behaviour
@@ -36,10 +37,16 @@ class Lives(RuleBasedStateMachine):
     """Whatever happens, the referee has nothing to say, and when all is calm the record agrees with the world."""
 
     @initialize(
-        lag=st.sampled_from([0.0, 3.0]), looks=st.sampled_from([0, 2]), known=st.booleans(), steps=st.booleans()
+        lag=st.sampled_from([0.0, 3.0]),
+        looks=st.sampled_from([0, 2]),
+        known=st.booleans(),
+        steps=st.booleans(),
+        schema=st.sampled_from([None, False, True]),
     )
-    def begin(self, lag: float, looks: int, known: bool, steps: bool) -> None:
+    def begin(self, lag: float, looks: int, known: bool, steps: bool, schema: bool | None) -> None:
+        """`schema`: whether releases bring migrations along, and the old goes unasked."""
         plan = replace(SHORT, steps=STEPS) if steps else SHORT
+        plan = plan if schema is None else replace(plan, gates=MIGRATING, contracts=schema)
         self.stage = Stage(plan=plan, lag=lag, lag_looks=looks, dead_is_known=known)
         self.stage.clock.sleep(1.0)
         self.versions = 0
@@ -58,7 +65,7 @@ class Lives(RuleBasedStateMachine):
         self.deploy(Behaviour(), ("pass",))
         self.stage.run(40.0, lambda stage: stage.service.running is None)
 
-    @rule(verb=st.sampled_from(["promote", "pause", "resume", "abort", "rollback", "retire", "reconcile"]))
+    @rule(verb=st.sampled_from(["promote", "pause", "resume", "abort", "rollback", "retire", "reconcile", "contract"]))
     def ask(self, verb: str) -> None:
         self.stage.request(verb)
 

@@ -148,6 +148,20 @@ def test_once_the_old_has_gone_the_contract_is_carried_out() -> None:
     stage.assert_sound()
 
 
+def test_a_version_of_before_the_contract_is_not_released_again() -> None:
+    stage = staged()
+    stage.until_ended()
+    stage.request("retire")
+    stage.request("contract")
+    stage.run(60.0, lambda s: s.service.contracted is not None)
+    stage.deploy("3.0")
+    stage.until_ended()
+    again = stage.deploy("1.0")
+    assert isinstance(again, Not)
+    assert again.text.startswith("1.0 served before something was taken from the database")
+    assert isinstance(stage.deploy("3.1"), Allowed)
+
+
 def test_a_refused_contract_may_be_asked_for_again_with_its_excuse() -> None:
     stage = staged()
     stage.until_ended()

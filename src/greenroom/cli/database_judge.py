@@ -67,7 +67,8 @@ def page(document: Mapping[str, Any], about: str, width: int, ink: Ink) -> list[
 def _statement(one: Mapping[str, Any], width: int, ink: Ink) -> list[str]:
     mark, style = _MARKS[one["verdict"]]
     sql = cut(" ".join(str(one["sql"]).split()), width - _LEAD)
-    lines = [f"  {ink(mark, style)} {one['line']:>5}  {sql}"]
+    line = one["line"] or ""  # what is said of the database as a whole stands in no line
+    lines = [f"  {ink(mark, style)} {line:>5}  {sql}".rstrip()]
     told = [text for each in (one, *one.get("also", ())) for text in _said(each)]
     if locks := one.get("locks"):
         told.append(f"locks: {'; '.join(locks)}")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from greenroom.domain.model import Colour, Verdict
+from greenroom.domain.model import Colour
 from greenroom.domain.phases import Phase
 from greenroom.domain.records import Requested
 from greenroom.domain.release import Release, Service
@@ -116,6 +116,9 @@ def _deploy(service: Service, command: Command) -> Answer:
     if service.drift:
         return _strange(service)
     active = service.active
+    if _outlived(service, version):
+        text = f"{version} served before something was taken from the database: what it needs may be gone"
+        return Not(text, "the way is forward: release what mends it under a version of its own")
     drill = bool(command.details.get("plan", {}).get("rehearsal"))
     if active is not None and active.version == version and not service.down and not drill:
         return Already(f"{version} is live on {active.colour} already")
@@ -123,6 +126,15 @@ def _deploy(service: Service, command: Command) -> Answer:
     details = {**command.details, "version": version, "colour": str(colour)}
     name = next_release(service)
     return Allowed(Requested("deploy", command.by, command.why, name, details), name)
+
+
+def _outlived(service: Service, version: str) -> bool:
+    """It was released before the last contract, and was not live any more when that was carried out."""
+    since, active = service.contracted, service.active
+    if since is None or (active is not None and active.version == version):
+        return False
+    ended = (*service.past, *([service.release] if service.release else ()))
+    return any(release.version == version and release.begun < since for release in ended)
 
 
 def _adopt(service: Service, command: Command) -> Answer:
@@ -211,7 +223,7 @@ def _rollback(service: Service, command: Command, now: float) -> Answer:
         return _ask(command, last)
     if service.active is None:
         return Not("nothing is live", "`greenroom deploy VERSION` releases a version")
-    if (asked := service.contract) is not None and asked.judged is not None and asked.judged.verdict is Verdict.PASS:
+    if (asked := service.contract) is not None and asked.took:
         text = f"the version before cannot come back: what it needs of the database is gone (asked for by {asked.by})"
         return Not(text, "the way is forward: `greenroom deploy VERSION` with what mends it")
     ended = (*service.past, *([last] if last else ()))

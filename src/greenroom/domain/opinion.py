@@ -36,7 +36,8 @@ class Case:
     `by`: who asked for the release. `artefact`: what it consists of (a folder, a digest), "" until it is made.
     `approvals`: since this gate was first asked. `now`, `since` (of the stage): seconds since 1970. `baseline`: the version
     that serves users meanwhile (of a contract: the one that served before), "" for none. `epoch`: of the lease.
-    `overrides`: of a contract: what somebody lets go, by its rule, each with the reason.
+    `overrides`: of a contract: what somebody lets go, by its rule, each with the reason. `begun`: when the release began.
+    `until`: in the bake, when its time is over: a gate that watches waits so long. 0 at any other stage.
     """
 
     release: str
@@ -54,3 +55,5 @@ class Case:
     baseline: str = ""
     epoch: int = 0
     overrides: Mapping[str, str] = field(default_factory=dict)
+    begun: float = 0.0
+    until: float = 0.0

@@ -198,6 +198,12 @@ class Contract:
     def open(self) -> bool:
         return self.judged is None or self.judged.verdict is Verdict.WAIT
 
+    @property
+    def took(self) -> bool:
+        """It is done, and something is gone for good."""
+        said = self.judged
+        return said is not None and said.verdict is Verdict.PASS and bool((said.memo or {}).get("gone"))
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -237,6 +243,8 @@ class Service:
     """When the router was last told anything, since when what it then left drains."""
     contract: Contract | None = None
     """The last that was asked for."""
+    contracted: float | None = None
+    """When something was last taken from the database for good."""
 
     @property
     def running(self) -> Release | None:

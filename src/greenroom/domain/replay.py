@@ -169,7 +169,8 @@ def _judged(state: Service, record: Judged, at: float) -> Service:
         state = replace(state, left=dict.fromkeys(Colour, at), unsure=False)
     if record.subject == CONTRACT.subject:
         asked = state.contract or Contract("greenroom", "migrations.contract: auto", at)
-        return replace(state, contract=replace(asked, judged=judgement))
+        asked = replace(asked, judged=judgement)
+        return replace(state, contract=asked, contracted=at if asked.took else state.contracted)
     if record.subject == "look":
         state = replace(state, unseen=judgement if record.verdict is Verdict.UNKNOWN else None)
     if record.subject == "live":

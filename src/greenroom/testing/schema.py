@@ -61,7 +61,7 @@ class FakeMigrator:
         if stage is Stage.CONTRACT:
             self._contract(order)
         self.done[stage] = order.version
-        return Finding(Verdict.PASS, f"{stage} is done")
+        return Finding(Verdict.PASS, f"{stage} is done", memo={"gone": stage is Stage.CONTRACT})
 
     def _contract(self, order: Order) -> None:
         """The old goes: nobody who knows it may be there, or come back."""

@@ -199,7 +199,7 @@ def _premise(settings: SqlSettings, order: Order, files: Sequence[File]) -> Prem
 
 
 def _as_ruled(concern: Concern, place: str) -> Ruled:
-    return Ruled(place, 0, "", concern.ruling, concern.key, concern.reason, concern.instead)
+    return Ruled(place, 0, "", concern.ruling, concern.rule, concern.reason, concern.instead)
 
 
 def _overridden(one: Ruled, order: Order) -> Ruled:

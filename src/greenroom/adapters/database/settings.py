@@ -21,8 +21,9 @@ class DatabaseSettings(ContractSettings):
     )
     shadow: str = Field(
         default="",
-        description="A PostgreSQL server of the same major version where databases may be made: each migration is rehearsed"
-        " there on a copy of the schema, without rows, before it runs. Without it, statements are only read.",
+        description="A server of the same kind and major version where databases may be made: each migration is rehearsed"
+        " there on a copy of the schema, without rows, before it runs. Without it, statements are only read. SQLite needs"
+        " none.",
     )
     lock_timeout: Seconds = Field(
         default=0.2,

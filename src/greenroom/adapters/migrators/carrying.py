@@ -124,7 +124,8 @@ def work(tool: Tool, ask: Ask, settings: ToolSettings, tell: Tell) -> Finding:
         return Finding(Verdict.FAIL, f"the tool says that {names} is still to be done; see its output")
     names = ", ".join(step.name for step in steps)
     let = tuple(f"{line(one)} (allowed: {one.override})" for one in found.ruled if one.override)
-    return Finding(Verdict.PASS, f"{names}: done" if names else "nothing was left to do", evidence=let)
+    said = f"{names}: done" if names else "nothing was left to do"
+    return Finding(Verdict.PASS, said, memo={"gone": bool(names)}, evidence=let)
 
 
 def _taken_back(steps: Sequence[Step], ask: Ask, rows: Sequence[Recorded]) -> str:

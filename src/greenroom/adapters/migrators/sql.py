@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from greenroom.adapters.database import files
-from greenroom.adapters.database.job import Ask, Work
 from greenroom.adapters.database.settings import SqlSettings
 from greenroom.adapters.database.target import Target, dialect_of, of
+from greenroom.adapters.shell import slug
 from greenroom.domain.model import Document, Verdict
 from greenroom.domain.opinion import Finding
 from greenroom.domain.schema import Migration, Order, Ruled, SchemaState, Stage
 from greenroom.errors import GreenroomError, Permanent, Temporary, UsageError
 from greenroom.ports import Place
+
+if TYPE_CHECKING:
+    from greenroom.adapters.database.files import Found
+    from greenroom.adapters.database.job import Work
 
 _PATIENCE = 4.0
 KEPT = 50
@@ -27,7 +28,7 @@ KEPT = 50
 
 
 class SqlMigrator:
-    """`ports.Migrator`."""
+    """`ports.Migrator`. What reads SQL or starts jobs is loaded when it is needed: `rollback` must not wait for it."""
 
     Settings: ClassVar[type[SqlSettings]] = SqlSettings
 
@@ -49,7 +50,7 @@ class SqlMigrator:
 
     def problems(self) -> list[str]:
         try:
-            found = files.read(self._folder, self.settings.folder, dialect_of(self.settings.url))
+            found = self._read(self._folder)
             return [*found.problems, *self._unfit(found.migrations), *self._unusable()]
         except UsageError as error:  # a library that is missing
             return [f"migrations: {error.message}; {error.hint}"]
@@ -78,7 +79,7 @@ class SqlMigrator:
     def judge(self, stages: Sequence[Stage], order: Order) -> Sequence[Ruled]:
         from greenroom.adapters.database.judgement import judged
 
-        found = files.read(self._folder, self.settings.folder, dialect_of(self.settings.url))
+        found = self._read(self._folder)
         if found.problems:
             raise Permanent(found.problems[0])
         return judged(self.settings, stages, order, found.migrations, planning=True)
@@ -87,6 +88,8 @@ class SqlMigrator:
         source = self._source(order)
         if self._nothing(stage, source):
             return Finding(Verdict.PASS, "the release brings nothing for it")
+        from greenroom.adapters.database.job import Ask
+
         ask = Ask(stage, order, str(source), self.settings.folder)
         return self._work(stage, order).advance(ask, self.settings, self.place.file.parent, memo)
 
@@ -113,16 +116,23 @@ class SqlMigrator:
 
     def _nothing(self, stage: Stage, source: Path) -> bool:
         """Neither a file of this stage, nor, of an expand, one that is to be remembered for later."""
-        found = files.read(source, self.settings.folder, dialect_of(self.settings.url))
+        found = self._read(source)
         if found.problems or stage is Stage.CONTRACT:
             return False
         return not any(stage is Stage.EXPAND or stage in migration.scripts for migration in found.migrations)
 
     def _kept(self, release: str) -> Path:
-        return self.place.state / "migrations" / "kept" / _slug(release)
+        return self.place.state / "migrations" / "kept" / slug(release)
+
+    def _read(self, folder: Path) -> Found:
+        from greenroom.adapters.database import files
+
+        return files.read(folder, self.settings.folder, dialect_of(self.settings.url))
 
     def _work(self, stage: Stage, order: Order) -> Work:
-        name = f"{_slug(order.release)}-{stage}"
+        from greenroom.adapters.database.job import Work
+
+        name = f"{slug(order.release)}-{stage}"
         return Work(
             self.place.state / "migrations" / "work" / name, self.place.state / "logs" / "migrations" / f"{name}.log"
         )
@@ -157,8 +167,3 @@ def _prune(folder: Path) -> None:
     for entry in kept[:-KEPT]:
         shutil.rmtree(entry, ignore_errors=True)
 
-
-def _slug(name: str) -> str:
-    """A name for a file; different names stay different."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60]
-    return plain if plain == name else f"{plain}-{sha256(name.encode()).hexdigest()[:8]}"

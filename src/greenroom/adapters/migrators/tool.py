@@ -8,10 +8,8 @@ tool's ledger.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -22,6 +20,7 @@ from greenroom.adapters.database.settings import DatabaseSettings
 from greenroom.adapters.database.target import of
 from greenroom.adapters.migrators.commands import Commands
 from greenroom.adapters.settings import Env
+from greenroom.adapters.shell import slug
 from greenroom.domain.model import Document
 from greenroom.domain.opinion import Finding
 from greenroom.domain.schema import Order, Ruled, SchemaState, Stage
@@ -164,12 +163,7 @@ class ToolMigrator:
         return (artefact if artefact and artefact.is_dir() else self.place.file.parent) / self.settings.directory
 
     def _work(self, stage: Stage, order: Order) -> Work:
-        name = f"{_slug(order.release)}-{stage}"
+        name = f"{slug(order.release)}-{stage}"
         logs = self.place.state / "logs" / "migrations"
         return Work(self.place.state / "migrations" / "work" / name, logs / f"{name}.log", self.PROGRAM)
 
-
-def _slug(name: str) -> str:
-    """A name for a file; different names stay different."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60]
-    return plain if plain == name else f"{plain}-{sha256(name.encode()).hexdigest()[:8]}"

@@ -60,7 +60,8 @@ def contract(
             found = _one(at_work, guard, _asked(ledger, order, settings, name), tell)
             if found.verdict is not Verdict.PASS:
                 return found
-        return Finding(Verdict.PASS, "what was old is gone" if left else "nothing is left to be taken away")
+        text = "what was old is gone" if left else "nothing is left to be taken away"
+        return Finding(Verdict.PASS, text, memo={"gone": bool(left)})
 
 
 def restore(target: Target, order: Order, name: str) -> Finding:

@@ -27,8 +27,8 @@ Sizes = Mapping[str, Table]
 
 
 def sizes(session: Session) -> dict[str, Table]:
-    """By table, `public.` left out. Bytes are counted; rows as the planner has them: how many to a page the last ANALYZE found,
-    times the pages now. None: it was never analysed.
+    """By table, `public.` left out. Bytes are counted; rows as the planner has them: how many to a page the last ANALYZE
+    found, times the pages now. None: it was never analysed.
     """
     return {
         name: Table(quoted, int(size or 0), int(whole or 0), None if rows is None else int(rows), int(indexes))

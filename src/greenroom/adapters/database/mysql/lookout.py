@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from greenroom.adapters.database.mysql.online import names
-from greenroom.adapters.database.running.lookout import Blocker
+from greenroom.adapters.database.reading.shown import without_values
+from greenroom.adapters.database.running.lookout import LONGEST, Blocker
 from greenroom.adapters.database.target import Broken, Session
+from greenroom.domain.schema import Dialect
 
 UNSEEN = "not to be seen: GRANT PROCESS ON *.* TO the user in migrations.url would name it"
 
@@ -107,4 +109,5 @@ def _blocker(row: Sequence[Any]) -> Blocker:
     number, user, host, command, query, age, mark = row
     state = "idle in its transaction" if command == "Sleep" else ""
     who = f"{user}@{str(host or '').rpartition(':')[0] or host}"
-    return Blocker(int(number), who, str(query or ""), float(age) if age is not None else None, state, str(mark or ""))
+    doing = without_values(str(query or ""), LONGEST, Dialect.MYSQL)
+    return Blocker(int(number), who, doing, float(age) if age is not None else None, state, str(mark or ""))

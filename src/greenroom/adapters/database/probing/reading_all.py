@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from greenroom.adapters.database.concern import Concern, warn
-from greenroom.adapters.database.reading.tokens import Kind, Token, Tokens, Unreadable
+from greenroom.adapters.database.reading.shown import readable, without_values
+from greenroom.adapters.database.reading.tokens import Kind, Token
 from greenroom.adapters.database.target import Broken, Session
-from greenroom.domain.schema import Dialect
 
 MASKED = "<insufficient privilege>"
 _EXTENSION = """
@@ -87,7 +87,7 @@ def _texts(session: Session) -> tuple[list[tuple[str, str, int]], str]:
 
 def star(sql: str, table: str) -> bool:
     """`SELECT *` or `SELECT t.*` in a statement that names the table."""
-    tokens = _tokens(sql)
+    tokens = readable(sql)
     if not _names(tokens, table):
         return False
     for i, token in enumerate(tokens):
@@ -101,7 +101,7 @@ def star(sql: str, table: str) -> bool:
 
 
 def copies_all(sql: str, table: str) -> bool:
-    tokens = _tokens(sql)
+    tokens = readable(sql)
     if not tokens or tokens[0].word != "COPY" or not _names(tokens[:4], table):
         return False
     return next((t.text for t in tokens[1:] if t.text == "(" or t.word in ("FROM", "TO")), "(") != "("
@@ -121,28 +121,6 @@ def _bare(token: Token) -> str:
     if token.kind is Kind.WORD:
         return token.text.lower()
     return token.text[1:-1].replace('""', '"') if token.kind is Kind.NAME else ""
-
-
-def _tokens(sql: str) -> list[Token]:
-    """As many as can be read: the server cuts long statements."""
-    found: list[Token] = []
-    try:
-        for token in Tokens(sql, Dialect.POSTGRES):
-            if token.kind is not Kind.COMMENT:
-                found.append(token)
-    except Unreadable:
-        pass
-    return found
-
-
-def without_values(sql: str, most: int = 80) -> str:
-    """A statement for people: short, and with none of the values in it, which may be anybody's data."""
-    words, end = "", 0
-    for token in _tokens(sql):
-        shown = "…" if token.kind in (Kind.STRING, Kind.NUMBER) else token.text
-        words += (" " if words and token.start > end else "") + shown
-        end = token.end
-    return words if len(words) <= most else words[: most - 1] + "…"
 
 
 def _short(sql: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from greenroom.adapters.database.concern import Concern, refuse, warn
-from greenroom.adapters.database.probing.reading_all import without_values
+from greenroom.adapters.database.reading.shown import without_values
 from greenroom.adapters.database.target import Session
 from greenroom.units import show_duration
 

@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from greenroom.adapters.database.ledger import Ledger
+from greenroom.adapters.database.reading.shown import without_values
 from greenroom.adapters.database.running.tell import Tell
 from greenroom.adapters.database.target import Session
 from greenroom.domain.schema import Dialect, Order
@@ -83,9 +84,9 @@ def _holder(session: Session, service: str, show: Callable[[tuple[object, ...]],
 
 def _shown(row: tuple[object, ...]) -> str:
     number, name, state, query, since = row
-    return (
-        f"session {number} ({name}, {state or 'unknown'} for {since:.0f} s): {query}" if since is not None else str(row)
-    )
+    if since is None:
+        return str(row)
+    return f"session {number} ({name}, {state or 'unknown'} for {since:.0f} s): {without_values(str(query))}"
 
 
 def _end_silent(ledger: Ledger, silent_after: float, tell: Tell) -> None:

@@ -13,7 +13,8 @@ from greenroom.domain.schema import Dialect
 from greenroom.errors import PortError
 from greenroom.units import show_duration
 
-_SHOWN = 160
+LONGEST = 160
+"""Characters of a query that are shown."""
 _TELL_EVERY = 10.0
 
 
@@ -21,7 +22,8 @@ _TELL_EVERY = 10.0
 class Blocker:
     """A session that holds what is needed. `age`: of its transaction, in seconds, None if not known.
 
-    `mark`: names this transaction among all, "" if not known. `who`: user, application, address; `query`: its last one.
+    `mark`: names this transaction among all, "" if not known. `who`: user, application, address; `query`: its last one,
+    without the values in it.
     """
 
     number: int
@@ -34,9 +36,8 @@ class Blocker:
     def __str__(self) -> str:
         since = f", its transaction is {show_duration(self.age)} old" if self.age is not None else ""
         state = f", {self.state}" if self.state else ""
-        query = " ".join(self.query.split())
-        query = query[: _SHOWN - 1] + "…" if len(query) > _SHOWN else query
-        return f"session {self.number} ({self.who or 'unknown'}{since}{state}){f': {query}' if query else ''}"
+        query = f": {' '.join(self.query.split())}" if self.query else ""
+        return f"session {self.number} ({self.who or 'unknown'}{since}{state}){query}"
 
 
 class Lookout(Protocol):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from greenroom.adapters.database.running.lookout import Blocker
+from greenroom.adapters.database.reading.shown import without_values
+from greenroom.adapters.database.running.lookout import LONGEST, Blocker
 from greenroom.adapters.database.target import Session
 
 _WHO = """
@@ -54,4 +55,4 @@ def _blocker(row: Sequence[Any]) -> Blocker:
         return Blocker(number)
     at = f" at {address}" if address else ""
     who = f"{application}{f' of {user}' if user else ''}{at}"
-    return Blocker(number, who, query, age, state, mark)
+    return Blocker(number, who, without_values(query, LONGEST), age, state, mark)
