@@ -166,4 +166,3 @@ def _prune(folder: Path) -> None:
     kept = sorted((entry for entry in folder.iterdir()), key=lambda entry: entry.stat().st_mtime)
     for entry in kept[:-KEPT]:
         shutil.rmtree(entry, ignore_errors=True)
-

@@ -166,4 +166,3 @@ class ToolMigrator:
         name = f"{slug(order.release)}-{stage}"
         logs = self.place.state / "logs" / "migrations"
         return Work(self.place.state / "migrations" / "work" / name, logs / f"{name}.log", self.PROGRAM)
-
