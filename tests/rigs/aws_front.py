@@ -27,7 +27,8 @@ _OF_DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
 class Fault:
     """What happens to the next call of this operation ("": of any), after `skip` others; `times` times.
 
-    `kind`: throttle · denied · error · canned (not done) — error-after · hang-after · reset-after (done) — hang.
+    `kind`: throttle · denied · refused · error · canned · hang (not done), error-after · hang-after · reset-after ·
+    garbage-after (done, but the answer is not moto's).
     """
 
     kind: str
@@ -35,7 +36,7 @@ class Fault:
     skip: int = 0
     times: int = 1
     body: dict[str, Any] = field(default_factory=dict)
-    """Of `canned`: the answer, with status 200; of `denied`: `Message`."""
+    """Of `canned`, the answer (200); of `refused` too (400); of `denied`, its `Message`."""
 
     def strikes(self, operation: str) -> bool:
         if self.operation not in ("", operation) or not self.times:
@@ -90,6 +91,8 @@ class Front:
                 said = self._forwarded(request, body)
         if kind == "error-after":
             said = _instead("error", operation, {})
+        if kind == "garbage-after":
+            said = 200, b"<html>Sign in to this network</html>"
         if kind.startswith("hang"):
             self._over.wait(20)
         if kind.startswith(("hang", "reset")) or said is None:
@@ -116,6 +119,8 @@ class Front:
     def _say(self, request: BaseHTTPRequestHandler, status: int, body: bytes) -> None:
         request.send_response_only(status)
         request.send_header("Content-Type", "text/xml" if body[:1] == b"<" else "application/x-amz-json-1.0")
+        if b"<html>" not in body:
+            request.send_header("x-amzn-RequestId", f"request-{len(self.calls)}")
         request.send_header("Content-Length", str(len(body)))
         if self.clock is not None:
             request.send_header("Date", formatdate(int(self.clock()), usegmt=True))

@@ -1,4 +1,4 @@
-"""CloudWatch's alarms: what the file says of them, what they say, and what that means. Only `read` asks anybody.
+"""CloudWatch's alarms: what the file says of them, what they say, and what that means.
 
 An alarm has four answers: it rings, it is quiet, it has no data, or what it says cannot be known (it cannot be read, is
 not there, or CloudWatch could not evaluate it). The last two are never the second, unless the file says so.
@@ -20,6 +20,7 @@ from greenroom.adapters.checks.assertions import short
 from greenroom.domain.model import Verdict
 from greenroom.domain.opinion import Case
 from greenroom.domain.template import fill
+from greenroom.errors import PortError, Temporary
 from greenroom.units import Seconds
 
 NAMES = ("colour", "version", "release", "service")
@@ -45,7 +46,7 @@ class AlarmSettings(Access):
     no_data: Policy = Field(
         default="unknown",
         description="What INSUFFICIENT_DATA means: `unknown`, `fail`, or `ignore`: as if it were OK. For a gate in the "
-        "bake: at its end."
+        "bake: at its end.",
     )
     already: Literal["fail", "ignore"] = Field(
         default="fail",
@@ -108,6 +109,28 @@ def read(client: Client, names: Sequence[str]) -> tuple[Alarm, ...]:
     pages = client.pages("cloudwatch", "describe_alarms", about, **asked)
     kinds = ("MetricAlarms", "CompositeAlarms")
     return tuple(alarm_of(raw) for page in pages for kind in kinds for raw in page.get(kind, ()))
+
+
+def look(client: Client, settings: AlarmSettings, case: Case, service: str) -> Opinion:
+    """What the alarms come to now; that they could not be read is an answer too."""
+    wanted = settings.wanted(case, service)
+    try:
+        return judged(settings, wanted, read(client, wanted), case.begun)
+    except PortError as error:
+        return unread(settings, error.message)
+
+
+def missing(settings: AlarmSettings) -> list[str]:
+    """Alarms that are not there, before a deploy: a name that is wrong would be noticed in the bake, if ever."""
+    try:
+        found = read(Client(settings), settings.fixed) if settings.fixed else ()
+    except Temporary:
+        return []
+    except PortError as error:
+        return [f"{error.message} {error.hint}".strip()]
+    there = {alarm.name for alarm in found}
+    way = "correct the name; for composite alarms cloudwatch:DescribeAlarms must be allowed on `*`"
+    return [f"names: there is no alarm {name!r}; {way}" for name in settings.fixed if name not in there]
 
 
 def alarm_of(raw: Mapping[str, Any]) -> Alarm:

@@ -70,7 +70,8 @@ class Client:
         """Ask something that changes nothing, page after page."""
         client = self._client(service)
         try:
-            yield from client.get_paginator(operation).paginate(**parameters)
+            for page in client.get_paginator(operation).paginate(**parameters):
+                yield troubles.genuine(page)
         except troubles.RAISED as error:
             raise self._told(error, client, operation, about, wrote=False) from error
 
@@ -101,10 +102,9 @@ class Client:
     ) -> Mapping[str, Any]:
         client = self._client(service)
         try:
-            answer: Mapping[str, Any] = getattr(client, operation)(**parameters)
+            return troubles.genuine(getattr(client, operation)(**parameters))
         except troubles.RAISED as error:
             raise self._told(error, client, operation, about, wrote=wrote) from error
-        return answer
 
     def _client(self, service: str) -> Any:
         """Sessions are not safe for threads while they make clients; what they make is."""

@@ -86,6 +86,13 @@ class Refusal(Permanent):
         self.code, self.answer = code, answer
 
 
+def genuine(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """boto3 takes a page of some proxy for an answer that says nothing; all of AWS's have a number."""
+    if "RequestId" not in answer["ResponseMetadata"]:
+        raise ResponseParserError("what answers there is not AWS")
+    return answer
+
+
 def action(signing_name: str, operation: str) -> str:
     """As policies name it."""
     prefix = {"monitoring": "cloudwatch"}.get(signing_name, signing_name)
