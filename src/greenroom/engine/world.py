@@ -69,7 +69,10 @@ def case_of(
     said = release.approvals.get(gate, ())
     baseline = release.baseline.version if release.baseline else ""
     more = (public, release.by, release.artefact, said, now, release.since, baseline, epoch)
-    return Case(release.id, release.version, release.colour, url, headers, variables, *more)
+    until = release.since + release.plan.bake if release.phase is Phase.BAKE else 0.0
+    return Case(
+        release.id, release.version, release.colour, url, headers, variables, *more, begun=release.begun, until=until
+    )
 
 
 def _contract_case(service: Service, now: float, epoch: int) -> Case:
