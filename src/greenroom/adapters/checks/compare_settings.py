@@ -76,6 +76,7 @@ class CompareSettings(BothAsked):
     allow_different: Annotated[int, Field(ge=0)] = Field(
         default=0, description="How many of the requests may be answered differently; they are shown all the same."
     )
+
     @field_validator("paths")
     @classmethod
     def _at_both(cls, paths: list[str | Compared]) -> list[str | Compared]:
