@@ -91,10 +91,11 @@ def test_metrics_by_name_are_a_target_groups() -> None:
     for metric in ("request_rate", "p50", "p90", "p95"):
         asked(replace(GREEN, metric=metric))
     for metric in ("cpu", "beauty"):
-        with pytest.raises(Permanent, match=f"has no metric '{metric}'"):
+        with pytest.raises(Permanent, match=f"has no metric `{metric}`"):
             asked(replace(GREEN, metric=metric))
-    with pytest.raises(Permanent, match="not told whose p99"):
-        asked(replace(GREEN, metric="p99"), dimensions={})
+    for dimensions, why in (({}, "is needed"), ({"LoadBalancer": "app/shop/1"}, "tells the colours not apart")):
+        with pytest.raises(Permanent, match=rf"`dimensions` of the source {why}: .*`TargetGroup: \{{blue"):
+            asked(replace(GREEN, metric="p99"), dimensions=dimensions)
 
 
 def test_metric_math_takes_along_only_what_it_speaks_of() -> None:
@@ -113,7 +114,7 @@ def test_metric_math_takes_along_only_what_it_speaks_of() -> None:
     insights = "SELECT SUM(Orders) FROM shop WHERE version = '{version}'"
     [query] = asked(replace(GREEN, query=insights))
     assert (query["Expression"][-5:], query["Period"]) == ("'1.5'", 60)
-    with pytest.raises(Permanent, match=r"no series 'slwo'; there is: slow, all"):
+    with pytest.raises(Permanent, match="no series `slwo` in `series`; there is: slow, all"):
         asked(replace(GREEN, query="slwo"))
     with pytest.raises(Permanent, match="2048"):
         asked(replace(GREEN, query="slow" + " + slow" * 400))
@@ -144,7 +145,6 @@ def test_a_question_that_is_the_same_for_both_colours_is_seen() -> None:
 @pytest.mark.parametrize(
     ("more", "why"),
     [
-        ({"dimensions": {"LoadBalancer": "app/shop/1"}, "series": {}}, "tells the colours not apart"),
         ({"dimensions": {"TargetGroup": "{color}"}}, r"\{color\} is not known here; there is \{colour\}"),
         ({"dimensions": {"TargetGroup": {"blue": "a"}}}, "green"),
         ({"dimensions": {"TargetGroup": {"blue": "a", "green": "a"}}}, "the same for blue and green"),

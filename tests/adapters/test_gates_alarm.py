@@ -17,7 +17,12 @@ from greenroom.adapters.checks.alarm import AlarmWatch
 from greenroom.adapters.gates.alarm import PATIENCE, AlarmGate
 from greenroom.domain.model import Colour, Verdict
 from greenroom.domain.opinion import Case, Finding
+from greenroom.domain.phases import Phase
+from greenroom.domain.plan import Gate, When
 from greenroom.ports import Place
+from greenroom.testing.fakes import FakeCheck
+from tests.engine.scenarios import SHORT
+from tests.engine.stage import Stage
 from tests.rigs import aws_front
 from tests.rigs.aws_front import Front
 from tests.rigs.cloudwatch import Cloud, valid
@@ -272,3 +277,57 @@ class TestWatch:
             found = AlarmWatch(settings(**cloud.settings, unreadable=policy), PLACE).ask(CASE, None)
             assert found.verdict is verdict
             assert "did not answer cloudwatch:DescribeAlarms on 2 alarms" in found.reason
+
+
+# --- in a release -----------------------------------------------------------------------------------------------------
+
+
+def baking(cloud: Cloud, **more: Any) -> Stage:
+    """A release whose bake of three minutes is watched by the gate; the alarm `a` and what it is read by are `cloud`'s."""
+    stage = Stage(plan=replace(SHORT, bake=180.0, gates=(Gate("alarms", When.BAKE),)))
+    stage.established()
+    asked = stage.gates["alarms"]
+    assert isinstance(asked, FakeCheck)
+    asked.answers = gate(cloud, "a", **more).ask
+    stage.deploy("2.0")
+    assert stage.run(400.0, stage.in_phase(Phase.BAKE, "2.0"))
+    return stage
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("moto")
+class TestRelease:
+    def test_it_bakes_while_nothing_rings_and_not_a_moment_longer(self, cloud: Cloud) -> None:
+        stage = baking(cloud)
+        began = stage.clock.now()
+        assert stage.until_ended().phase is Phase.SUCCEEDED
+        assert 180 <= stage.clock.now() - began < 200
+        release, asked = stage.service.release, stage.gates["alarms"]
+        assert release is not None
+        assert isinstance(asked, FakeCheck)
+        case, _ = asked.asked[-1]
+        assert (case.begun, case.until) == (release.begun, pytest.approx(began + 180, abs=5))
+        assert 15 <= cloud.front.calls.count("DescribeAlarms") <= 25, "every 10 s"
+
+    def test_what_rings_in_the_bake_takes_the_traffic_back(self, cloud: Cloud) -> None:
+        stage = baking(cloud)
+        cloud.set("a", "ALARM", "Threshold Crossed")
+        ended = stage.until_ended()
+        assert ended.phase is Phase.ROLLED_BACK
+        assert ended.failure.startswith("gate alarms: the alarm a is in ALARM since ")
+
+    def test_ft_32_alarms_that_are_never_read_in_the_bake(self, cloud: Cloud) -> None:
+        cloud.fails("throttle")
+        told = baking(cloud).until_ended()
+        judgement = told.judgement("gate:alarms")
+        assert told.phase is Phase.SUCCEEDED, "unknown under traffic is told, and no reason to go back"
+        assert judgement is not None
+        assert (judgement.verdict, "could not be read" in judgement.reason) == (Verdict.UNKNOWN, True)
+        failed = baking(cloud, unreadable="fail").until_ended()
+        assert failed.phase is Phase.ROLLED_BACK
+        assert "the alarms could not be read" in failed.failure
+        ignored = baking(cloud, unreadable="ignore").until_ended()
+        assert ignored.phase is Phase.SUCCEEDED
+        judgement = ignored.judgement("gate:alarms")
+        assert judgement is not None
+        assert judgement.verdict is Verdict.PASS

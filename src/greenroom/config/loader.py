@@ -203,7 +203,9 @@ class _Loading:
         model = getattr(found, "WatchSettings" if watch else "Settings", None) if found else None
         if model is None:
             if found:
-                self.wrong((*keys, "type"), f"`{name}` cannot watch" if watch else f"`{name}` has no settings")
+                only = f"`{name}` can only watch: write it under `watch:`"
+                plain = only if hasattr(found, "WatchSettings") else f"`{name}` has no settings"
+                self.wrong((*keys, "type"), f"`{name}` cannot watch" if watch else plain)
             return None
         shared = _SHARED.get(kind, ("type",))
         rest = {key: value for key, value in raw.items() if key not in shared}

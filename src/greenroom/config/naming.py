@@ -16,6 +16,7 @@ def made(raw: Mapping[str, Any], type: str, key: str) -> str:
     """From the entry as written (`${NAME}` not filled in), its type and the list that it stands in."""
     address = next((raw[key] for key in _TELLING if isinstance(raw.get(key), str)), "")
     shown = _host(address) if key == "notify" else _public(address)
+    shown = shown or (type if key == "watch" else "")
     return f"{'watch:' if key == 'watch' else type + ' '}{shown}".strip()
 
 

@@ -88,6 +88,7 @@ def sources(loading: _Loading) -> Mapping[int, Section]:
             if section is not None:
                 found[index] = section
                 _sees_colours(loading, raw, section, index)
+                _can_be_asked(loading, raw, section, index)
     return found
 
 
@@ -98,6 +99,14 @@ def _sees_colours(loading: _Loading, raw: Mapping[str, Any], section: Section, i
     if compares and blind is not None and blind(str(raw.get("query") or "")):
         text = "cannot see colours: it asks the same for the candidate and the baseline, so comparing them says nothing"
         loading.wrong(("analysis", index), f"{text}; write {{colour}}, {{version}} or {{release}} into what is asked")
+
+
+def _can_be_asked(loading: _Loading, raw: Mapping[str, Any], section: Section, index: int) -> None:
+    """What a source can see to be no question for it is said now, not in the middle of a shift."""
+    refuses = getattr(section.settings, "refuses", None)
+    why = refuses(str(raw.get("metric") or ""), str(raw.get("query") or "")) if refuses is not None else ""
+    if why:
+        loading.wrong(("analysis", index), why)
 
 
 def agree(loading: _Loading, file: File, sections: Sections, able: frozenset[Capability] | None, router: str) -> None:

@@ -29,11 +29,9 @@ from greenroom.domain.template import fill
 from greenroom.errors import Permanent, Temporary
 from greenroom.ports import About
 
-QUANTILES = ("p50", "p90", "p95", "p99")
 _INSIGHTS = re.compile(r"\s*SELECT\b", re.IGNORECASE)
 _PLAIN = re.compile(r"[\w.+:@/-]*", re.ASCII)
 _PLACEHOLDER = re.compile(r"(?<!\$)\{([a-z_]+)\}")
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +58,10 @@ def span_of(settings: CloudwatchSettings, window: float, now: float) -> Span:
 
 def queries_of(settings: CloudwatchSettings, about: About, period: int) -> list[dict[str, Any]]:
     """`MetricDataQueries`. `Permanent` for what cannot be asked."""
+    if why := settings.refuses(about.metric, about.query):
+        raise Permanent(why)
     if about.query:
         return _math(settings, about, period)
-    if not settings.dimensions:
-        raise Permanent(
-            f"CloudWatch is not told whose {about.metric} it is asked for",
-            hint="give the source `dimensions: {TargetGroup: {blue: …, green: …}, LoadBalancer: …}`",
-        )
     requests = Series(metric=settings.requests)
     match about.metric:
         case "request_rate":
@@ -74,11 +69,8 @@ def queries_of(settings: CloudwatchSettings, about: About, period: int) -> list[
         case "error_rate":
             errors = {f"errors{n}": Series(metric=name) for n, name in enumerate(settings.errors, 1)}
             asked = {"requests": requests, **errors}
-        case metric if metric in QUANTILES:
-            asked = {"latency": Series(metric=settings.latency, stat=metric)}
-        case _:
-            hint = "write a `query:` for it, with `series:`"
-            raise Permanent(f"cloudwatch has no metric {about.metric!r}", hint=hint)
+        case quantile:
+            asked = {"latency": Series(metric=settings.latency, stat=quantile)}
     return [_stat(settings, about, period, name, series) for name, series in asked.items()]
 
 
@@ -86,13 +78,7 @@ def _math(settings: CloudwatchSettings, about: About, period: int) -> list[dict[
     known = variables(about)
     names = [name for name in _PLACEHOLDER.findall(about.query) if name in known]
     expression = fill(about.query, {name: plain(known[name]) for name in names}).strip()
-    if len(expression) > 2048:
-        raise Permanent("the query is longer than the 2048 characters that CloudWatch takes", hint="make it shorter")
-    if _WORD.fullmatch(expression):
-        if expression not in settings.series:
-            there = ", ".join(settings.series) or "none"
-            problem = f"there is no series {short(expression)!r}; there is: {there}"
-            raise Permanent(problem, hint="write it into `series:`")
+    if expression in settings.series:
         return [_stat(settings, about, period, expression, settings.series[expression])]
     used = settings.used(expression)
     answer: dict[str, Any] = {"Id": ANSWER, "Expression": expression, "ReturnData": True}

@@ -15,6 +15,9 @@ from greenroom.units import Seconds, show_duration
 PERIODS = (1, 5, 10, 20, 30, 60, 120, 180, 240, 300, 360, 600, 720, 900, 1200, 1800, 3600)
 """Seconds of a period that CloudWatch knows and that an hour is a multiple of, so that all clocks cut it alike."""
 
+BY_NAME = ("request_rate", "error_rate", "p50", "p90", "p95", "p99")
+LONGEST_QUERY = 2048
+
 ANSWER = "greenroom_answer"
 """The id of what a query comes to."""
 
@@ -152,14 +155,25 @@ class CloudwatchSettings(Access):
             raise ValueError(f"is no period of CloudWatch's; there is {', '.join(map(show_duration, PERIODS))}")
         return period
 
-    @model_validator(mode="after")
-    def _apart(self) -> CloudwatchSettings:
-        if self.dimensions and not self.series and not distinguish(self.dimensions):
-            raise ValueError(
-                "`dimensions` tells the colours not apart; one must hold {colour}, {version} or {release}, "
-                "or have a value for each: `TargetGroup: {blue: …, green: …}`"
+    def refuses(self, metric: str, query: str) -> str:
+        """Why this is no question for it, with the way out; "" if it may be one."""
+        word = query.strip()
+        if len(word) > LONGEST_QUERY:
+            return f"the query is longer than the {LONGEST_QUERY} characters that CloudWatch takes; make it shorter"
+        if query:
+            known = not _WORD.fullmatch(word) or word in self.series
+            return (
+                ""
+                if known
+                else f"there is no series `{word[:80]}` in `series`; there is: {', '.join(self.series) or 'none'}"
             )
-        return self
+        if metric not in BY_NAME:
+            return f"cloudwatch has no metric `{metric}`; write a `query:`, with `series:`"
+        if not distinguish(self.dimensions):
+            problem = "tells the colours not apart" if self.dimensions else "is needed"
+            way = "give a value for each colour, `TargetGroup: {blue: …, green: …}`, or write {colour} into one"
+            return f"`dimensions` of the source {problem}: {way}"
+        return ""
 
     def blind(self, query: str) -> bool:
         """Whether it asks the same for both colours."""
