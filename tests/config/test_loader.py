@@ -157,12 +157,12 @@ APPENDED = [
     ("checks: [http]", "checks[0]: should be a mapping of `key: value` lines, not `http`"),
     (
         "checks: [{path: /}]",
-        "checks[0].type: is missing; known: cache, command, compare, dns, http, load, mirror, session, tls",
+        "checks[0].type: is missing; known: alarm, cache, command, compare, dns, http, load, mirror, session, tls",
     ),
     (
         "checks: [{type: htp}]",
         "checks[0].type: there is no check `htp`; did you mean `http`? "
-        "Known: cache, command, compare, dns, http, load, mirror, session, tls",
+        "Known: alarm, cache, command, compare, dns, http, load, mirror, session, tls",
     ),
     ("checks: [{type: http, path: /, staus: 1}]", "checks[0].staus: unknown key; did you mean `status`?"),
     (

@@ -72,6 +72,6 @@ def test_two_of_one_name_are_refused(packages: Path) -> None:
 def test_an_unknown_name_gets_the_closest_and_all() -> None:
     with pytest.raises(
         UsageError,
-        match=r"no check `comand`; did you mean `command`\? Known: cache, command, compare, dns, http, load, ",
+        match=r"no check `comand`; did you mean `command`\? Known: alarm, cache, command, compare, dns, http, load, ",
     ):
         plugins.find("check", "comand")

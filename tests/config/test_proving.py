@@ -70,7 +70,10 @@ def test_what_a_source_is_asked_stands_in_the_rule(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ("gates: [{run: x}]\n", "greenroom.yaml:6: gates[0].type: is missing; known: approval, command, sarif, window"),
+        (
+            "gates: [{run: x}]\n",
+            "greenroom.yaml:6: gates[0].type: is missing; known: alarm, approval, command, sarif, window",
+        ),
         ("gates: [{type: semgrep}]\n", "gates[0].type: there is no gate `semgrep`"),
         (
             "gates: [{type: window, open: [Mon 09:00-10:00], zone: UTC, when: bake}]\n",
