@@ -34,6 +34,8 @@ GROUPS = {
 
 EXTRAS = {
     "apprise": "apprise",
+    "boto3": "aws",
+    "botocore": "aws",
     "dns": "dns",
     "docker": "docker",
     "psycopg": "database",

@@ -39,7 +39,13 @@ class DynamoDbBench:
     def open(self, machine: Machine | None = None) -> DynamoDbJournal:
         machine = machine or self.machine()
         return DynamoDbJournal(
-            self.front.access(), self.table, service="shop", make_table=True, machine=machine, patience=20
+            self.front.access(),
+            self.table,
+            service="shop",
+            make_table=True,
+            machine=machine,
+            patience=20,
+            answer_within=20,
         )
 
     def advance(self, seconds: float) -> None:

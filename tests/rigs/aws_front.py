@@ -25,18 +25,22 @@ _OF_DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
 
 @dataclass
 class Fault:
-    """What happens to the next call of this operation ("": of any), after `skip` others; `times` times.
+    """What happens to the next call of this operation ("": of any), after `skip` others; `times` times, with so many
+    others between.
 
-    `kind`: throttle · denied · refused · error · canned · hang (not done), error-after · hang-after · reset-after ·
-    garbage-after (done, but the answer is not moto's).
+    `kind`: throttle · denied · refused · error · canned · hang · reset (not done), error-after · hang-after ·
+    reset-after · garbage-after (done, but the answer is not moto's); "": nothing.
     """
 
     kind: str
     operation: str = ""
     skip: int = 0
     times: int = 1
+    between: int = 0
     body: dict[str, Any] = field(default_factory=dict)
     """Of `canned`, the answer (200); of `refused` too (400); of `denied`, its `Message`."""
+    meanwhile: Callable[[], object] = lambda: None
+    """Done before there is an answer, or none. It must not come through this front."""
 
     def strikes(self, operation: str) -> bool:
         if self.operation not in ("", operation) or not self.times:
@@ -44,7 +48,7 @@ class Fault:
         if self.skip:
             self.skip -= 1
             return False
-        self.times -= 1
+        self.times, self.skip = self.times - 1, self.between
         return True
 
 
@@ -87,8 +91,10 @@ class Front:
             fault = next((fault for fault in self.faults if fault.strikes(operation)), None)
             kind = fault.kind if fault else ""
             said = _instead(kind, operation, fault.body if fault else {})
-            if said is None and kind != "hang":
+            if said is None and kind not in ("hang", "reset"):
                 said = self._forwarded(request, body)
+            if fault:
+                fault.meanwhile()
         if kind == "error-after":
             said = _instead("error", operation, {})
         if kind == "garbage-after":

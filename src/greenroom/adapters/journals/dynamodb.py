@@ -34,16 +34,19 @@ from greenroom.ports import Lease, Owner
 
 T = TypeVar("T")
 
-CALL_WITHIN = 4.5
-"""Seconds for all requests of a call: less than half a lease."""
+TRIED_WITHIN, CONNECT_WITHIN, ANSWER_WITHIN = 2.0, 1.0, 1.5
+"""Seconds: for the beginning of the last request of a call, and for that one. Together less than half a lease."""
+
+READY_WITHIN = 60.0
+"""Seconds for a new table."""
 
 
 class DynamoDbJournal:
     """`ports.Journal` of one service. Safe for threads; several services share the table.
 
     Every write is one conditional request on the service's head: whoever was not the first looks again and decides again.
-    Within a call's time (`patience`) what is throttled is asked again, and what may have been written is looked up before
-    it is written again. An append that raised `JournalUnusable` is whole or absent: read before repeating it.
+    For a call's time (`patience`) what is throttled is asked again, and what may have been written is looked up before it
+    is written again. An append that raised `JournalUnusable` is whole or absent: read before repeating it.
 
     Opening makes this service's place where it is missing and `create` is true, and with `make_table` the table too.
 
@@ -60,12 +63,13 @@ class DynamoDbJournal:
         create: bool = True,
         make_table: bool = False,
         machine: Machine | None = None,
-        patience: float = CALL_WITHIN,
+        patience: float = TRIED_WITHIN,
+        answer_within: float = ANSWER_WITHIN,
     ) -> None:
         self._machine, self._patience = machine or this_machine(), patience
         self._clock = Heard(self._machine.steady)
         try:
-            client = Client(access, connect_within=patience * 2 / 9, answer_within=patience / 3)
+            client = Client(access, connect_within=CONNECT_WITHIN, answer_within=answer_within)
             client.confirm()
         except PortError as error:
             raise JournalUnusable(f"The journal in the table {table}: {error.message}", hint=error.hint) from error
@@ -82,7 +86,7 @@ class DynamoDbJournal:
 
     def read(self, after: int = 0) -> Sequence[Entry]:
         after = max(0, after)
-        tries = _Tries(self._table, self._patience)
+        tries = self._tries()
         while True:
             last = self._head(tries).last
             if last <= after:
@@ -95,7 +99,7 @@ class DynamoDbJournal:
 
     def append(self, records: Sequence[Record], *, expected: int, epoch: int | None = None) -> Sequence[Entry]:
         bodies, token = [codec.dumps(record) for record in records], secrets.token_hex(8)
-        tries = _Tries(self._table, self._patience)
+        tries = self._tries()
         while True:
             head = self._head(tries)
             if tries.repeated and (mine := self._written(tries, head, expected, len(bodies), token)):
@@ -115,7 +119,7 @@ class DynamoDbJournal:
                 return [self._entry(row) for row in rows]
 
     def claim(self, owner: Owner, ttl: float, *, why: str = "", force: bool = False) -> Lease:
-        tries, token = _Tries(self._table, self._patience), secrets.token_hex(8)
+        tries, token = self._tries(), secrets.token_hex(8)
         while True:
             head = self._head(tries)
             now, lease = self._now(head), self._lease(head)
@@ -131,7 +135,7 @@ class DynamoDbJournal:
                 return granted
 
     def holder(self) -> Lease | None:
-        lease = self._lease(self._head(_Tries(self._table, self._patience)))
+        lease = self._lease(self._head(self._tries()))
         return lease if lease is not None and self._holds(lease) else None
 
     def now(self) -> float:
@@ -169,17 +173,29 @@ class DynamoDbJournal:
         """The table, and this service's place in it. Epochs begin at the second in which it was made: a journal that
         replaces a lost one is not taken for the past."""
         try:
-            _Tries(self._table, self._patience).of(self._table.head)
+            self._tries().of(self._table.head)
         except JournalMissing as missing:
             if not make_table:
                 raise self._table.absent() from missing
-            _Tries(self._table, self._patience).of(self._table.make)
+            self._tries().of(self._table.make)
+            self._wait(self._table.ready)
         if make_table:
-            _Tries(self._table, self._patience).of(self._table.protect)
-        tries = _Tries(self._table, self._patience)
+            self._wait(self._table.protect)
+        tries = self._tries()
         tries.of(self._table.head)  # and with it the time
         tries.of(lambda: self._table.begin(Head(rev=0, write="", epoch=int(self.now()))))
         self._head(tries)
+
+    def _wait(self, done: Callable[[], bool]) -> None:
+        """For a new table."""
+        until = time.monotonic() + READY_WITHIN
+        while not self._tries().of(done):
+            if time.monotonic() > until:
+                raise JournalUnusable(f"The {self._table} is still being made.", hint=f"{SAFE} Try again in a minute.")
+            time.sleep(0.5)
+
+    def _tries(self) -> _Tries:
+        return _Tries(self._table, self._patience)
 
     # --- what was found ---------------------------------------------------------------------------------------
 
@@ -212,7 +228,7 @@ class _Tries:
 
     def __init__(self, table: Table, patience: float) -> None:
         self._table = table
-        self._until = time.monotonic() + patience * 4 / 9  # the last request may take the rest
+        self._until = time.monotonic() + patience
         self._pause = 0.02
         self.repeated = False
 

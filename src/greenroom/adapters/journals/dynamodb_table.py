@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -35,9 +34,6 @@ from greenroom.errors import (
 
 MOST_ITEMS, MOST_CHARACTERS = 99, 950_000
 """Of one append: DynamoDB writes 100 items and 4 MB at once, and a character may have four bytes."""
-
-READY_WITHIN = 60.0
-"""Seconds for a new table."""
 
 
 class Table:
@@ -108,7 +104,7 @@ class Table:
                 raise self.unusable(refusal) from refusal
 
     def make(self) -> None:
-        """The table, where there is none, with nothing to pay for while it is not used. Waits until it can be used."""
+        """The table, with nothing to pay for while it is not used; nothing if there is one. It is ready some time later."""
         try:
             self._write(
                 "create_table",
@@ -122,25 +118,21 @@ class Table:
         except Refusal as refusal:
             if refusal.code != "ResourceInUseException":
                 raise self.unusable(refusal) from refusal
-        until = time.monotonic() + READY_WITHIN
-        while self._read("describe_table")["Table"]["TableStatus"] != "ACTIVE":
-            if time.monotonic() > until:
-                raise JournalUnusable(f"The {self} is still being made.", hint=f"{SAFE} Try again in a minute.")
-            time.sleep(0.5)
 
-    def protect(self) -> None:
-        """Keep what was in it at every moment of the last 35 days."""
-        until = time.monotonic() + READY_WITHIN
-        while True:
-            try:
-                wanted = {"PointInTimeRecoveryEnabled": True}
-                self._write("update_continuous_backups", PointInTimeRecoverySpecification=wanted)
-                return
-            except Refusal as refusal:
-                # So says a table that was made a moment ago.
-                if refusal.code != "ContinuousBackupsUnavailableException" or time.monotonic() > until:
-                    raise self.unusable(refusal) from refusal
-            time.sleep(0.5)
+    def ready(self) -> bool:
+        return bool(self._read("describe_table")["Table"]["TableStatus"] == "ACTIVE")
+
+    def protect(self) -> bool:
+        """Keep what was in it at every moment of the last 35 days. False: it cannot be told so yet."""
+        wanted = {"PointInTimeRecoveryEnabled": True}
+        try:
+            self._write("update_continuous_backups", PointInTimeRecoverySpecification=wanted)
+        except Refusal as refusal:
+            # So says a table that was made a moment ago.
+            if refusal.code != "ContinuousBackupsUnavailableException":
+                raise self.unusable(refusal) from refusal
+            return False
+        return True
 
     # --- in words -----------------------------------------------------------------------------------------------
 

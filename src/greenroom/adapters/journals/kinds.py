@@ -6,6 +6,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from greenroom.adapters.aws.access import Access
 from greenroom.ports import Journal, Place
 
 
@@ -33,6 +34,18 @@ class HostSettings(_Settings):
 
 class PostgresSettings(_Settings):
     url: str = Field(min_length=1, description="`postgresql://user:password@host/database`; best as `${JOURNAL_URL}`.")
+
+
+class DynamoDbSettings(Access):
+    table: str = Field(
+        default="greenroom",
+        pattern=r"^[a-zA-Z0-9_.-]{3,255}$",
+        description="Its name. Services of one account may share it.",
+    )
+    create: bool = Field(
+        default=False,
+        description="Make the table where it is missing, at the first deploy: paid by request, with point-in-time recovery.",
+    )
 
 
 class InSqlite:
@@ -70,3 +83,17 @@ class InPostgres:
         from greenroom.adapters.journals.postgres import PostgresJournal
 
         return PostgresJournal(settings.url, service=place.service, create=create)
+
+
+class InDynamoDb:
+    """In an AWS account, with the traffic."""
+
+    Settings = DynamoDbSettings
+
+    @staticmethod
+    def at(settings: DynamoDbSettings, place: Place, *, create: bool) -> Journal:
+        from greenroom.adapters.journals.dynamodb import DynamoDbJournal
+
+        return DynamoDbJournal(
+            settings, settings.table, service=place.service, create=create, make_table=settings.create
+        )
