@@ -180,7 +180,7 @@ def test_an_append_that_cannot_be_looked_up_is_whole_or_absent(account: Account)
         last = len(account.seqs())
         mute = partial(account.front.faults.append, Fault("error", "GetItem", times=10_000))
         account.front.faults += [Fault(fault, "TransactWriteItems", meanwhile=mute)]
-        with pytest.raises(JournalUnusable, match="failed at dynamodb:GetItem|did not answer dynamodb:Trans"):
+        with pytest.raises(JournalUnusable, match=r"failed at dynamodb:GetItem|did not answer dynamodb:Trans"):
             journal.append(some(3), expected=last)
         account.front.faults.clear()
         assert len(account.seqs()) == there

@@ -42,7 +42,9 @@ def ground(loading: Loading) -> Ground | None:
     if kept is not None and (kept.type == "host") > bool(hosts):
         loading.wrong(("journal", "type"), "`host` needs `hosts`; without them the journal is kept on this machine")
     if kept is not None and kept.type == "sqlite" and hosts:
-        loading.wrong(("journal", "type"), "`sqlite` is on this machine, the traffic is not; `host`, `postgres` or `dynamodb`")
+        loading.wrong(
+            ("journal", "type"), "`sqlite` is on this machine, the traffic is not; `host`, `postgres` or `dynamodb`"
+        )
     home = getattr(kept.settings, "host", "") if kept is not None else ""
     if home and home not in hosts:
         loading.wrong(("journal", "host"), f"there is no host `{home}`; known: {', '.join(hosts)}")
