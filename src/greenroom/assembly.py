@@ -194,7 +194,9 @@ def _examined(loaded: Loaded, premises: Premises, what: str) -> list[str]:
             for name, place in _places(sections, premises, kind).items():
                 calls[f"{kind}/{name}"] = partial(_told, kind, name, partial(examine, section.settings, place))
     listed = [("check", f"checks[{index}]", section) for index, section in enumerate(sections.checks)]
+    listed += [("check", f"watch[{index}]", section) for index, section in enumerate(sections.watches)]
     listed += [("gate", f"gates[{index}]", section) for index, section in enumerate(sections.gates)]
+    listed += [("source", f"analysis[{index}].source", section) for index, section in sections.sources.items()]
     for kind, key, section in listed:
         examine = getattr(plugins.find(kind, section.type), what, None)
         if examine is not None:

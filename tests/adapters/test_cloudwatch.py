@@ -335,6 +335,28 @@ class TestCloudwatch:
         reading = gauge.read(replace(GREEN, metric="error_rate"), replace(BLUE, metric="error_rate"))
         assert (reading.candidate, reading.baseline, reading.holds) == (0.1, 0.01, False)
 
+    def test_what_asking_needs_is_looked_at_before_a_deploy(
+        self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        good = settings(**cloud.settings)
+        assert CloudwatchSource.problems(good, PLACE) == []
+        cloud.fails("throttle", times=1)
+        assert CloudwatchSource.problems(good, PLACE) == [], "it may do later"
+        cloud.fails("denied", times=1)
+        [problem] = CloudwatchSource.problems(good, PLACE)
+        assert "denies cloudwatch:GetMetricData" in problem
+        [problem] = CloudwatchSource.problems(settings(**cloud.settings, account="111122223333"), PLACE)
+        assert "the file wants 111122223333" in problem
+        [problem] = CloudwatchSource.problems(settings(endpoint=cloud.front.url), PLACE)
+        assert "which region" in problem
+        reading = SourceGauge(CloudwatchSource(settings(endpoint=cloud.front.url), PLACE)).read(
+            replace(GREEN, metric="p99"), None
+        )
+        assert "which region" in reading.problem
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        [problem] = CloudwatchSource.problems(good, PLACE)
+        assert "no credentials" in problem
+
     def test_metrics_of_another_account_are_not_read(self, cloud: Cloud) -> None:
         with pytest.raises(Permanent, match="the file wants 111122223333"):
             value(source(cloud, account="111122223333"), GREEN, "p99")

@@ -252,6 +252,13 @@ class TestGate:
         assert "denies cloudwatch:DescribeAlarms" in problem
         assert AlarmGate.problems(settings("shop-{colour}", **cloud.settings), PLACE) == []
 
+    def test_without_a_region_it_is_made_and_says_so_when_it_is_asked(self, cloud: Cloud) -> None:
+        nowhere = settings(endpoint=cloud.front.url)
+        found = AlarmGate(nowhere, PLACE).ask(later(CASE, PATIENCE), {"unread_since": NOW})
+        assert found.verdict is Verdict.UNKNOWN
+        assert "which region" in found.reason
+        assert AlarmWatch(nowhere, PLACE).ask(CASE, None).verdict is Verdict.UNKNOWN
+
     def test_alarms_of_another_account_say_nothing(self, cloud: Cloud) -> None:
         found = gate(cloud, account="111122223333").ask(later(CASE, PATIENCE), {"unread_since": NOW})
         assert found.verdict is Verdict.UNKNOWN

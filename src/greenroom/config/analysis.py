@@ -72,8 +72,8 @@ class Analysis(BaseModel):
     name: str = Field(default="", max_length=80, description="How it is called where it is told. Default: its metric.")
     source: dict[str, Any] | None = Field(
         default=None,
-        description="Who is asked: `type: prometheus`, `http`, `command` or `environment`, with that type's keys. Without "
-        "it the router's own counters are judged; `cpu` and `memory` are the environment's.",
+        description="Who is asked: `type: prometheus`, `cloudwatch`, `http`, `command` or `environment`, with that type's "
+        "keys. Without it the router's own counters are judged; `cpu` and `memory` are the environment's.",
     )
     max: Annotated[Any, _LIMIT] = Field(
         default=None,
@@ -136,7 +136,7 @@ class Analysis(BaseModel):
         if self.query is not None and self.source is None:
             return "the router knows no queries; give it a `source:`, or leave `query` out"
         if self.source is not None and not isinstance(self.source.get("type"), str):
-            return "`source` needs a `type:`: prometheus, http, command or environment"
+            return "`source` needs a `type:`: prometheus, cloudwatch, http, command or environment"
         if self.source_type == "environment" and self.metric not in USED:
             return "an environment tells `cpu` and `memory` only; the router counts requests (leave `source` out)"
         return ""

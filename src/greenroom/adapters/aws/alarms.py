@@ -7,7 +7,7 @@ not there, or CloudWatch could not evaluate it). The last two are never the seco
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -111,11 +111,11 @@ def read(client: Client, names: Sequence[str]) -> tuple[Alarm, ...]:
     return tuple(alarm_of(raw) for page in pages for kind in kinds for raw in page.get(kind, ()))
 
 
-def look(client: Client, settings: AlarmSettings, case: Case, service: str) -> Opinion:
+def look(client: Callable[[], Client], settings: AlarmSettings, case: Case, service: str) -> Opinion:
     """What the alarms come to now; that they could not be read is an answer too."""
     wanted = settings.wanted(case, service)
     try:
-        return judged(settings, wanted, read(client, wanted), case.begun)
+        return judged(settings, wanted, read(client(), wanted), case.begun)
     except PortError as error:
         return unread(settings, error.message)
 

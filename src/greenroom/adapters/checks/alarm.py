@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import ClassVar
 
 from greenroom.adapters.aws.alarms import AlarmSettings, look, missing
@@ -19,14 +20,18 @@ class AlarmWatch:
     def __init__(self, settings: AlarmSettings, place: Place) -> None:
         self.settings, self._service = settings, place.service
         self.name = settings.name or "alarm"
-        self._client = Client(settings)
+
+    @cached_property
+    def _client(self) -> Client:
+        """Not before it is needed: the way back must not depend on it."""
+        return Client(self.settings)
 
     @staticmethod
     def problems(settings: AlarmSettings, place: Place) -> list[str]:
         return missing(settings)
 
     def ask(self, case: Case, memo: Document | None) -> Finding:
-        opinion = look(self._client, self.settings, case, self._service)
+        opinion = look(lambda: self._client, self.settings, case, self._service)
         return Finding(opinion.verdict, opinion.reason, self.settings.every, None, opinion.evidence)
 
     def withdraw(self, case: Case, memo: Document | None) -> None:

@@ -6,6 +6,7 @@ That alarms cannot be read now and then is nothing yet: only when it lasts does 
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import ClassVar
 
 from greenroom.adapters.aws.alarms import AlarmSettings, look, missing
@@ -30,14 +31,18 @@ class AlarmGate:
     def __init__(self, settings: AlarmSettings, place: Place) -> None:
         self.settings, self._service = settings, place.service
         self.name = settings.name or "alarm"
-        self._client = Client(settings)
+
+    @cached_property
+    def _client(self) -> Client:
+        """Not before it is needed: the way back must not depend on it."""
+        return Client(self.settings)
 
     @staticmethod
     def problems(settings: AlarmSettings, place: Place) -> list[str]:
         return missing(settings)
 
     def ask(self, case: Case, memo: Document | None) -> Finding:
-        opinion = look(self._client, self.settings, case, self._service)
+        opinion = look(lambda: self._client, self.settings, case, self._service)
         if opinion.rings:
             return Finding(Verdict.FAIL, opinion.reason, evidence=opinion.evidence)
         since, missed = _remembered(memo, case.now)
