@@ -10,7 +10,7 @@ from greenroom.domain.figures import Reading
 from greenroom.domain.model import Colour, Event, Mirror, RoutingSpec, Split, Verdict
 from greenroom.domain.opinion import Case, Finding
 from greenroom.domain.phases import Phase, Status
-from greenroom.domain.plan import Gate, Plan, Rule, Step, When
+from greenroom.domain.plan import SCHEMA, Gate, Plan, Rule, Step, When
 from greenroom.domain.release import Service
 from greenroom.domain.replay import fold
 from greenroom.domain.status import sentence, status_of
@@ -64,7 +64,8 @@ def told(stage: Stage) -> list[RoutingSpec]:
 
 
 def test_each_stage_asks_its_gates_and_knows_what_there_is_by_then() -> None:
-    stage = gated(*(Gate(str(when), when) for when in When))
+    asked = [when for when in When if when not in SCHEMA]  # those are the migrator's
+    stage = gated(*(Gate(str(when), when) for when in asked))
     met: dict[str, tuple[Phase, Case]] = {}
     for name, gate in stage.gates.items():
 
@@ -82,7 +83,7 @@ def test_each_stage_asks_its_gates_and_knows_what_there_is_by_then() -> None:
         "approve": Phase.APPROVE,
         "bake": Phase.BAKE,
     }
-    source, artefact, approve, bake = (met[str(when)][1] for when in When)
+    source, artefact, approve, bake = (met[str(when)][1] for when in asked)
     assert (source.url, source.artefact, "idle_url" in source.variables) == ("", "", False)
     assert (artefact.url, artefact.artefact) == ("", "artefacts/r-0002")
     assert approve.headers
