@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from greenroom import __version__, enquiry, standing
+from greenroom import __version__, enquiry, plugins, standing
 from greenroom.adapters.journals.machine import owner
 from greenroom.control import Accepted
 from greenroom.domain.commands import Command
@@ -193,13 +193,15 @@ class Installed(Standing):
 
     def _journal_variables(self) -> Mapping[str, str]:
         """A supervisor keeps the variables of no shell, and a journal elsewhere is found by some of them."""
-        if self.premises.beside:
+        ground = self.premises.ground
+        if ground is None or self.premises.beside:
             return {}
         from greenroom.config.source import read
         from greenroom.domain.template import secret_names
 
         names = secret_names(read(self.file).document.get("journal"))
-        return {name: os.environ[name] for name in names if name in os.environ}
+        begin = tuple(getattr(plugins.find("journal", ground.journal.type), "variables", ()))
+        return {name: value for name, value in os.environ.items() if name in names or name.startswith(begin)}
 
     def ensure_engine(self) -> None:
         """Somebody is awake: the resident engine runs under the supervisor, and looks at the journal now."""

@@ -25,6 +25,7 @@ from greenroom.adapters.journals.machine import owner
 from greenroom.domain.records import Record, Requested, Started
 from greenroom.errors import Conflict, JournalCorrupt, JournalMissing, JournalNewer, JournalUnusable, LeaseLost
 from greenroom.ports import Journal, Owner
+from greenroom.wiring import open_service
 from tests.rigs import aws_front
 from tests.rigs.aws_front import Fault, Front
 
@@ -621,6 +622,25 @@ def test_the_guide_s_policy_allows_what_is_done_and_no_more(account: Account) ->
 def rights(calls: list[str]) -> set[str]:
     """A transaction needs the rights for what is in it: here updates and puts."""
     return {right for call in calls for right in ({"UpdateItem", "PutItem"} if call.startswith("Transact") else {call})}
+
+
+def test_the_resident_engine_is_who_gave_the_command_on_aws_and_no_list_shows_its_keys(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A supervisor keeps the variables of no shell."""
+    file = tmp_path / "greenroom.yaml"
+    file.write_text(
+        "service: shop\n"
+        "environment: {type: process, processes: {web: {command: python3 app.py}}}\n"
+        "router: {type: envoy, listen: 127.0.0.1:8080}\n"
+        f"journal: {{type: dynamodb, table: {account.table}, region: eu-central-1, endpoint: '{account.front.url}'}}\n"
+    )
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    monkeypatch.setenv("SHOP_KEY", "hunter3")
+    program = open_service(file).engine_program()
+    assert program.secrets["AWS_SECRET_ACCESS_KEY"] == "hunter2"
+    assert "hunter" not in f"{program.environment} {program.command} {program.labels}"
+    assert {name for name in program.secrets if not name.startswith("AWS_")} == set()
 
 
 # --- the time ---------------------------------------------------------------------------------------------------------

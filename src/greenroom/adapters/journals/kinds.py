@@ -86,8 +86,12 @@ class InPostgres:
 
 
 class InDynamoDb:
-    """In an AWS account, with the traffic."""
+    """In an AWS account, with the traffic.
 
+    `variables`: what the names of those begin with by which it is reached; the resident engine needs them too.
+    """
+
+    variables = ("AWS_",)
     Settings = DynamoDbSettings
 
     @staticmethod
