@@ -99,10 +99,15 @@ def forget() -> None:
     _found.cache_clear()
 
 
+def extra_of(error: BaseException) -> str:
+    """The extra that brings the library which is missing here; "" if none does."""
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    return EXTRAS.get((missing or "").partition(".")[0], "")
+
+
 def _install(error: Exception) -> str:
     """Our own parts that are not in the default installation are extras."""
-    missing = error.name if isinstance(error, ModuleNotFoundError) else None
-    extra = EXTRAS.get((missing or "").partition(".")[0])
+    extra = extra_of(error)
     return f"`pip install 'greenroom[{extra}]'`" if extra else "install or update that package"
 
 

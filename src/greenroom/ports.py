@@ -258,6 +258,9 @@ class Migrator(Protocol):
     def hold(self, order: Order, going_back: bool) -> Finding:
         """Announce the way back (or take that word back), under the lock that a contract takes. FAIL: the old is gone."""
 
+    def foresee(self, order: Order) -> Sequence[str]:
+        """What stands against a contract already, and time alone will not mend, each with its way out. Changes nothing."""
+
     def restore(self, order: Order, name: str) -> Finding:
         """Put back what the contract of this migration has moved out of reach, and not yet removed."""
 

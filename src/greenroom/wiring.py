@@ -157,8 +157,8 @@ class Installed(Standing):
         except (PortError, UsageError):
             return False
         if found.verdict is Verdict.FAIL and going_back:
-            hint = "the way is forward: `greenroom deploy VERSION` with what mends it"
-            raise Refused(found.reason, hint=hint)
+            forward = "the way is forward: `greenroom deploy VERSION` with what mends it"
+            raise Refused(found.reason, hint="" if "greenroom db restore" in found.reason else forward)
         return found.verdict is Verdict.PASS
 
     def order(self) -> Order:

@@ -231,6 +231,17 @@ def test_the_window_is_closed_and_the_old_goes(office: Office) -> None:
     assert "contract, asked for by ann@shop: contract is done" in office.type("status").out
 
 
+def test_the_way_back_is_not_given_up_for_a_contract_that_would_be_refused(office: Office) -> None:
+    live(office)
+    assert office.schema is not None
+    office.schema.foreseen = ("0007_new: app.py:20 names what goes [code]", "0007_new: more")
+    done = office.type("db", "contract", "--close-window", "--why", "now")
+    assert done.code == 4
+    assert "refused: 0007_new: app.py:20 names what goes [code]" in done.out
+    assert office.control.state().warm is not None
+    assert office.type("rollback").code == 0
+
+
 @pytest.mark.parametrize(("verdict", "code"), [(Verdict.FAIL, 4), (Verdict.UNKNOWN, 6)])
 def test_what_stands_against_it_is_said(office: Office, verdict: Verdict, code: int) -> None:
     live(office)

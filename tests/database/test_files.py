@@ -65,8 +65,9 @@ def test_a_byte_order_mark_and_line_ends_change_nothing(tmp_path: Path) -> None:
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    assert only(tmp_path) == (
-        "migrations: is not there; make it, with a folder for each migration, or see migrations.folder"
+    assert files.read(tmp_path / "migrations", "migrations", Dialect.POSTGRES) == files.Found((), ())
+    assert files.read(tmp_path / "db", "db", Dialect.POSTGRES).problems == (
+        "db: there is no such folder; make it, with a folder for each migration, or see migrations.folder",
     )
     (tmp_path / "migrations").write_text("")
     assert "is no folder" in only(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from greenroom.cli.context import Context, Installation
@@ -32,12 +33,15 @@ def _migrator(installed: Installation) -> Migrator:
 
 
 def _by_any_way(context: Context) -> tuple[Installation, Migrator]:
-    """As what is live was told, with the secrets that it was given; else as the file says now."""
-    with contextlib.suppress(GreenroomError):
-        installed = context.reach()
-        if (found := installed.migrator()) is not None:
-            return installed, found
-    installed = context.open()
+    """As the file says now; where it cannot be read as a whole, as what is live was told, with the secrets it was given."""
+    try:
+        installed = context.open()
+    except UsageError:
+        with contextlib.suppress(GreenroomError):
+            installed = context.reach()
+            if (found := installed.migrator()) is not None:
+                return installed, found
+        raise
     return installed, _migrator(installed)
 
 
@@ -141,9 +145,13 @@ def _safe(schema: Mapping[str, Any], now: float, width: int) -> list[str]:
 
 def contract(context: Context, why: str, allow: Sequence[str], *, close_window: bool) -> int:
     if (allow or close_window) and not why:
-        raise UsageError(f"{'--allow' if allow else '--close-window'} needs a reason: `--why`", hint="it is kept")
+        raise UsageError(
+            f"{'--allow' if allow else '--close-window'} needs a reason: `--why`", hint="the ledger keeps it"
+        )
     installed = context.reach()
-    _migrator(installed)
+    migrator = _migrator(installed)
+    if close_window and (code := _in_vain(context, installed, migrator, dict.fromkeys(allow, why))):
+        return code
     if close_window and installed.control.state().warm_at(installed.control.now()) is not None:
         code = retire(context, why)
         if code:
@@ -152,6 +160,23 @@ def contract(context: Context, why: str, allow: Sequence[str], *, close_window: 
     if not accepted.written:
         context.say(f"{accepted.text}.")
     return _follow(context, installed)
+
+
+def _in_vain(context: Context, installed: Installation, migrator: Migrator, allowed: Mapping[str, str]) -> int:
+    """The way back is not given up for a contract that would be refused then; 0 if nothing stands against it."""
+    order = installed.order()
+    alone = {colour: version for colour, version in order.colours.items() if version == order.running}
+    order = replace(order, colours=alone, overrides=allowed, baked=True, closed=installed.by())
+    try:
+        found = migrator.foresee(order)
+    except PortError as error:
+        raise Unobservable(error.message, hint=error.hint) from error
+    if not found:
+        return 0
+    first, *more = found
+    if more and not context.json:
+        context.lines([line for text in more for line in wrapped(plain(text), context.width, "    ", "  · ")])
+    return context.result(4, f"refused: {first}", hint="nothing was changed, the way back is still open")
 
 
 def _follow(context: Context, installed: Installation) -> int:

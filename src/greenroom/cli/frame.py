@@ -14,7 +14,7 @@ import click
 
 from greenroom.cli import quick
 from greenroom.cli.context import Context, Tools, complain
-from greenroom.errors import GreenroomError
+from greenroom.errors import GreenroomError, UsageError
 
 NOT_BUILT = ("serve", "preview")
 """Promised verbs that this version does not know yet."""
@@ -112,12 +112,24 @@ def guarded(context: Context, body: Callable[[], int]) -> int:
         return context.failed(error)
     except (KeyboardInterrupt, BrokenPipeError, click.exceptions.Abort):
         raise
-    except Exception as error:
-        if os.environ.get("GREENROOM_DEBUG") == "1":
-            raise
-        from greenroom.cli.unforeseen import report
+    except ModuleNotFoundError as error:
+        from greenroom.plugins import extra_of
 
-        return report(context, error)
+        extra = extra_of(error)
+        if not extra:
+            return _unforeseen(context, error)
+        told = UsageError(f"`{error.name}` is not installed", hint=f"`pip install 'greenroom[{extra}]'`")
+        return context.failed(told)
+    except Exception as error:
+        return _unforeseen(context, error)
+
+
+def _unforeseen(context: Context, error: Exception) -> int:
+    if os.environ.get("GREENROOM_DEBUG") == "1":
+        raise error
+    from greenroom.cli.unforeseen import report
+
+    return report(context, error)
 
 
 def run(arguments: Sequence[str], tools: Tools | None = None) -> int:

@@ -181,8 +181,10 @@ def _schema(schema: Doc, status: Doc) -> tuple[str, str]:
     contract, safe = schema.get("contract"), schema.get("rollback_safe_until")
     if safe is not None:
         return f"rollback safe until {clock(safe, status['now'])}: nothing is taken away before that", ""
+    if contract is None and (at := schema.get("contracted")) is not None:
+        return f"the old was last taken away {clock(at, status['now'])}; `greenroom db status` tells what is left", ""
     if contract is None:
-        return "nothing was taken away yet; `greenroom db contract` does, once that is safe", ""
+        return "no version to go back to; `greenroom db contract` takes away what nobody needs any more", ""
     said = (str(contract.get("reason") or "").splitlines() or [""])[0]
     style = {"pass": "good", "fail": "red", "unknown": "warn"}.get(str(contract.get("verdict")), "")
     return f"contract, asked for by {contract['by']}: {said or 'begins'}", style

@@ -42,7 +42,7 @@ def _expand(plan: Plan, baseline: Deployed | None) -> str:
     if not plan.migrates:
         return ""
     lives = f", if {baseline.version} can live with every statement of it" if baseline else ""
-    return f"add to the database what the new version needs{lives}"
+    return f"add to the database what the new version needs{lives} (`greenroom db plan` judges them now)"
 
 
 def _gates(plan: Plan, when: When) -> str:

@@ -241,7 +241,7 @@ def _kept(service: Service, now: float) -> dict[str, Any] | None:
 def schema_document(service: Service, now: float) -> dict[str, Any] | None:
     """Of a version that brought migrations along; the database itself is asked by `greenroom db status`."""
     active, asked, warm = service.active, service.contract, service.warm_at(now)
-    if active is None or not (active.plan.migrates or asked):
+    if active is None or not (active.plan.migrates or asked or service.contracted):
         return None
     said = asked.judged if asked else None
     contract = asked and {
@@ -251,7 +251,8 @@ def schema_document(service: Service, now: float) -> dict[str, Any] | None:
         "verdict": str(said.verdict) if said else str(Verdict.WAIT),
         "reason": said.reason if said else "",
     }
-    return {"rollback_safe_until": warm.until if warm else None, "contract": contract}
+    safe = warm.until if warm else None
+    return {"rollback_safe_until": safe, "contract": contract, "contracted": service.contracted}
 
 
 def environment_document(service: Service, seen: Seen | None, colour: Colour, now: float) -> dict[str, Any]:

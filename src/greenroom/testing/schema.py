@@ -27,6 +27,7 @@ class FakeMigrator:
         self.judged: Sequence[Ruled] = ()
         self.hidden: Sequence[str] = ()
         self.restored: list[str] = []
+        self.foreseen: Sequence[str] = ()
         self.done: dict[Stage, str] = {}
         self.withdrawn: list[Stage] = []
         self.epoch = 0
@@ -83,6 +84,9 @@ class FakeMigrator:
             return Finding(Verdict.FAIL, f"the contract of 0001_one has run for {self.done[Stage.CONTRACT]}")
         self.going_back = order.release if going_back else ""
         return Finding(Verdict.PASS)
+
+    def foresee(self, order: Order) -> Sequence[str]:
+        return self.foreseen
 
     def restore(self, order: Order, name: str) -> Finding:
         self.restored.append(name)

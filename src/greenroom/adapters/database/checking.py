@@ -42,6 +42,10 @@ def check(
 @lru_cache(maxsize=1)
 def _schema(text: str, dialect: Dialect) -> Schema:
     """Read once: many files are judged by the same one."""
+    if dialect is Dialect.POSTGRES:
+        from greenroom.adapters.database.shadow.schema import of_text
+
+        text = of_text(text, "--schema").text
     return Schema(split(text, dialect, "--schema"))
 
 

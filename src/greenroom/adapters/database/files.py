@@ -23,6 +23,9 @@ FILES = {
     "backfill.yaml": Stage.BACKFILL,
     "contract.sql": Stage.CONTRACT,
 }
+FOLDER = "migrations"
+"""Where they are if nobody says so."""
+
 LARGEST = 5_000_000
 """Bytes: more is data."""
 
@@ -47,8 +50,10 @@ class Found:
 
 def read(folder: Path, shown: str, dialect: Dialect) -> Found:
     """`shown`: the folder as people call it."""
+    if not folder.exists() and shown == FOLDER:
+        return Found((), ())  # none yet, and no empty folder is kept by version control
     if not folder.is_dir():
-        what = "is no folder" if folder.exists() else "is not there"
+        what = "is no folder" if folder.exists() else "there is no such folder"
         return Found((), (f"{shown}: {what}; make it, with a folder for each migration, or see migrations.folder",))
     reader = _Reader(dialect)
     try:

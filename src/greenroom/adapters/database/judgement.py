@@ -45,7 +45,7 @@ def judged(
     made: Sequence[Statement] = (),
 ) -> list[Ruled]:
     """Every statement of these stages that has not run yet, in the order in which they will; first what is in the way of
-    all of them. `planning`: where the database cannot be reached the files alone are judged; else that is raised.
+    all of them. `planning`: nothing runs afterwards, and a second may be spent on how fast the database is.
     `made`: what this release's expand has run that is not in `migrations`.
     """
     files = _files(settings, migrations)
@@ -56,8 +56,6 @@ def judged(
         return _premise(settings, order, [f for f in files if f.stage is Stage.EXPAND and f.stage in stages])
 
     seen = look(settings, order, premise, planning=planning)
-    if not seen.place:
-        premise(seen)
     asked = [file for file in files if file.stage in stages and file.left]
     if seen.schema is not None and (settings.shadow or dialect_of(settings.url) is Dialect.SQLITE):
         _rehearse(settings.shadow, dialect_of(settings.url), asked, files, seen)
@@ -68,6 +66,21 @@ def judged(
         for group in [[file] for file in of_stage] if stage is Stage.CONTRACT else [of_stage]:
             found += _ruled(group, files, seen, order, settings, made) if group else []
     return [_overridden(one, order) for one in found]
+
+
+def objected(settings: SqlSettings, order: Order, migrations: Sequence[Migration]) -> list[Ruled]:
+    """What the ledger says against these files: changed after they ran, out of order, another release's."""
+    from greenroom.adapters.database.ledger import Ledger
+    from greenroom.adapters.database.running.standing import objections
+    from greenroom.adapters.database.target import of
+
+    session = of(settings.url).open("judge", patience=10.0)
+    try:
+        ledger = Ledger(session, order.service)
+        found = objections(ledger, order, migrations) if ledger.made else []
+    finally:
+        session.close()
+    return [Ruled(settings.folder, 0, "", Ruling.REFUSE, "not-as-it-ran", text) for text in found]
 
 
 def _files(settings: SqlSettings, migrations: Sequence[Migration]) -> list[File]:

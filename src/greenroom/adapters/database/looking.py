@@ -40,16 +40,11 @@ class Seen:
 def look(
     settings: SqlSettings, order: Order, premise: Callable[[Seen], Premise | None], *, planning: bool = False
 ) -> Seen:
-    """`premise`: of what is to change, once it is known what ran. `planning`: a database that cannot be reached is no
-    trouble, and a second may be spent on how fast it is.
+    """`premise`: of what is to change, once it is known what ran. `planning`: a second may be spent on how
+    fast the database is.
     """
     target = of(settings.url)
-    try:
-        session = target.open("judge", patience=_PATIENCE)
-    except PortError:
-        if planning:
-            return Seen()
-        raise
+    session = target.open("judge", patience=_PATIENCE)
     try:
         seen = Seen(target.place)
         ledger = Ledger(session, order.service)

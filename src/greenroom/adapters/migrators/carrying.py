@@ -50,7 +50,7 @@ def judged_steps(
     """Every statement that the tool shows, and a line for whatever it cannot show."""
     steps = tool.pending(stages)
     migrations = [_migration(step, stage) for stage, several in steps.items() for step in several]
-    rows = _recorded(settings, order, planning)
+    rows = _recorded(settings, order)
     made = _made(rows, settings, order)
     ruled = judged(cast(SqlSettings, settings), stages, order, migrations, planning=planning, made=made)
     for several in steps.values():
@@ -59,13 +59,8 @@ def judged_steps(
     return Judged(steps, ruled, rows)
 
 
-def _recorded(settings: ToolSettings, order: Order, planning: bool) -> list[Recorded]:
-    try:
-        session = of(settings.url).open("judge")
-    except PortError:
-        if planning:
-            return []
-        raise
+def _recorded(settings: ToolSettings, order: Order) -> list[Recorded]:
+    session = of(settings.url).open("judge")
     try:
         ledger = Ledger(session, order.service)
         return ledger.migrations() if ledger.made else []

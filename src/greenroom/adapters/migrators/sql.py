@@ -77,12 +77,13 @@ class SqlMigrator:
             raise Temporary(f"the migrations cannot be kept for release {release}: {error}") from error
 
     def judge(self, stages: Sequence[Stage], order: Order) -> Sequence[Ruled]:
-        from greenroom.adapters.database.judgement import judged
+        from greenroom.adapters.database.judgement import judged, objected
 
         found = self._read(self._folder)
         if found.problems:
             raise Permanent(found.problems[0])
-        return judged(self.settings, stages, order, found.migrations, planning=True)
+        against = objected(self.settings, order, found.migrations)
+        return [*against, *judged(self.settings, stages, order, found.migrations, planning=True)]
 
     def advance(self, stage: Stage, order: Order, memo: Document | None) -> Finding:
         source = self._source(order)
@@ -100,6 +101,11 @@ class SqlMigrator:
         from greenroom.adapters.database.contracting import hold
 
         return hold(self._target(), order, going_back)
+
+    def foresee(self, order: Order) -> Sequence[str]:
+        from greenroom.adapters.database.contracting import foresee
+
+        return foresee(self._target(), order, self.settings)
 
     def restore(self, order: Order, name: str) -> Finding:
         from greenroom.adapters.database.contracting import restore

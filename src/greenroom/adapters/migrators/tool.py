@@ -153,6 +153,11 @@ class ToolMigrator:
 
         return hold(of(self.settings.url), order, going_back)
 
+    def foresee(self, order: Order) -> Sequence[str]:
+        from greenroom.adapters.database.contracting import foresee
+
+        return foresee(of(self.settings.url), order, self.settings)
+
     def restore(self, order: Order, name: str) -> Finding:
         from greenroom.adapters.database.contracting import restore
 

@@ -9,11 +9,11 @@ from greenroom.adapters.database.contracting.settings import ContractSettings
 if TYPE_CHECKING:
     from greenroom.adapters.database.contracting.going import Going
     from greenroom.adapters.database.contracting.lock import hold
-    from greenroom.adapters.database.contracting.story import contract, restore
+    from greenroom.adapters.database.contracting.story import contract, foresee, restore
 
-__all__ = ["ContractSettings", "Going", "contract", "hold", "restore"]
+__all__ = ["ContractSettings", "Going", "contract", "foresee", "hold", "restore"]
 
-_WHERE = {"Going": "going", "hold": "lock", "contract": "story", "restore": "story"}
+_WHERE = {"Going": "going", "hold": "lock", "contract": "story", "foresee": "story", "restore": "story"}
 
 
 def __getattr__(name: str) -> Any:

@@ -45,6 +45,11 @@ def gather(asked: Asked, store: Store, reasons: Mapping[str, str], *, again: boo
     return Evidence(problems, 0.0, _lines(read, seen, asked))
 
 
+def of_code(asked: Asked, reasons: Mapping[str, str]) -> tuple[Problem, ...]:
+    """What the live version's code says alone."""
+    return _hits(_code(asked, reasons), Seen()) if any(one.used for one in asked.goings) else ()
+
+
 def _code(asked: Asked, reasons: Mapping[str, str]) -> code.Found:
     if "code" not in asked.settings.evidence:
         return code.Found(unseen="the code is not searched (`evidence`)")

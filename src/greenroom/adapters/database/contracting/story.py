@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from greenroom.adapters.database.contracting import drop, gate, lock, soft
-from greenroom.adapters.database.contracting.evidence import gather
+from greenroom.adapters.database.contracting.evidence import gather, of_code
 from greenroom.adapters.database.contracting.excuses import Excuses, Problem
 from greenroom.adapters.database.contracting.gate import Asked
 from greenroom.adapters.database.contracting.going import Going
@@ -62,6 +62,27 @@ def contract(
                 return found
         text = "what was old is gone" if left else "nothing is left to be taken away"
         return Finding(Verdict.PASS, text, memo={"gone": bool(left)})
+
+
+def foresee(target: Target, order: Order, settings: ContractSettings) -> list[str]:
+    """What stands against the open contracts already, and time alone will not mend, each with its way out. Only asks.
+
+    The statements that the server counts are looked at later, over a while.
+    """
+    session = target.open("contract", patience=10.0)
+    try:
+        ledger = Ledger(session, order.service)
+        rows = ledger.migrations() if ledger.made else ()
+        found = []
+        for row in rows:
+            if row.stage is Stage.CONTRACT and row.state is Stand.PENDING:
+                asked = _asked(ledger, order, settings, row.name)
+                excuses = Excuses.of(order, asked.statements)
+                problems = [*gate.demands(asked), *of_code(asked, excuses.reasons)]
+                found += [f"{row.name}: {one}" for one in excuses.left(problems) if one.verdict is not Verdict.WAIT]
+        return found
+    finally:
+        session.close()
 
 
 def restore(target: Target, order: Order, name: str) -> Finding:
