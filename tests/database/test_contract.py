@@ -152,11 +152,11 @@ def test_roles_tell_whose_a_session_is(shop: Shop) -> None:
 def test_a_role_that_sees_little_still_sees_sessions(cluster: Cluster, shop: Shop) -> None:
     """PostgreSQL hides the kind of others' sessions from such a role: they count all the same."""
     with shop.connect() as db:
-        db.execute("DO $$ BEGIN CREATE ROLE deploy LOGIN PASSWORD 'd'; EXCEPTION WHEN duplicate_object THEN END $$")
-        db.execute(f"GRANT CREATE ON DATABASE {shop.name} TO deploy; GRANT ALL ON SCHEMA public TO deploy")
-        db.execute("GRANT ALL ON SCHEMA greenroom TO deploy; GRANT ALL ON ALL TABLES IN SCHEMA greenroom TO deploy")
-        db.execute("ALTER TABLE users OWNER TO deploy; ALTER FUNCTION zzzz_greenroom_users() OWNER TO deploy")
-    shop.target = type(shop.target)(cluster.url(shop.name, "deploy", "d"))  # type: ignore[call-arg]
+        db.execute("DO $$ BEGIN CREATE ROLE dim LOGIN PASSWORD 'd'; EXCEPTION WHEN duplicate_object THEN END $$")
+        db.execute(f"GRANT CREATE ON DATABASE {shop.name} TO dim; GRANT ALL ON SCHEMA public TO dim")
+        db.execute("GRANT ALL ON SCHEMA greenroom TO dim; GRANT ALL ON ALL TABLES IN SCHEMA greenroom TO dim")
+        db.execute("ALTER TABLE users OWNER TO dim; ALTER FUNCTION zzzz_greenroom_users() OWNER TO dim")
+    shop.target = type(shop.target)(cluster.url(shop.name, "dim", "d"))  # type: ignore[call-arg]
     with shop.connect("shop_blue", name="shop blue 41"):
         refused(shop.contract(), "old-sessions", Verdict.WAIT)
     shop.alone()

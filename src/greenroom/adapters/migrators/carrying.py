@@ -120,7 +120,8 @@ def work(tool: Tool, ask: Ask, settings: ToolSettings, tell: Tell) -> Finding:
     names = ", ".join(step.name for step in steps)
     let = tuple(f"{line(one)} (allowed: {one.override})" for one in found.ruled if one.override)
     said = f"{names}: done" if names else "nothing was left to do"
-    return Finding(Verdict.PASS, said, memo={"gone": bool(names)}, evidence=let)
+    gone = {"gone": bool(names)} if ask.stage is Stage.CONTRACT else None
+    return Finding(Verdict.PASS, said, memo=gone, evidence=let)
 
 
 def _taken_back(steps: Sequence[Step], ask: Ask, rows: Sequence[Recorded]) -> str:

@@ -46,15 +46,29 @@ class Link:
     @property
     def session(self) -> Session:
         if self._session is None:
-            self._session = self._target.open("backfill", patience=_ANSWERS_WITHIN)
-            self._lock(self.ledger)
-            self.patience = self._server.patience(self._session)
-            self._offset = self.ledger.now() - self.clock()
+            self._session = self._locked()
         return self._session
+
+    def _locked(self) -> Session:
+        """A new one. Where the lock cannot be had there is none: nothing is ever done without it."""
+        session = self._target.open("backfill", patience=_ANSWERS_WITHIN)
+        try:
+            ledger = Ledger(session, self.service)
+            self._lock(ledger)
+            self.patience = self._server.patience(session)
+            self._offset = ledger.now() - self.clock()
+        except BaseException:
+            session.close()
+            raise
+        return session
 
     @property
     def ledger(self) -> Ledger:
         return Ledger(self.session, self.service)
+
+    def _watch(self) -> Watch | None:
+        """Who is in our way, once there is a session that can be in somebody's queue."""
+        return None if self._session is None else Watch(self._target, self._session.number, self._tell)
 
     def mark(self) -> float:
         """The server's time, and more than the last one."""
@@ -84,7 +98,7 @@ class Link:
                         raise _named(error, watch) from None
                     if isinstance(error, Blocked | Broken):
                         smaller()
-                        watch = watch or Watch(self._target, self.session.number, self._tell)
+                        watch = watch or self._watch()
                     else:
                         self._tell(f"waits for the database: {error.message}")
                         self.close()

@@ -137,8 +137,8 @@ class Server:
             self._db.execute(sql.SQL("DROP DATABASE IF EXISTS {}" + force).format(sql.Identifier(name)))
 
     def template(self, fingerprint: str, load: Callable[[Connection], None]) -> str:
-        """The database of this fingerprint, made by `load` in an empty one where it is missing."""
-        name = _sealed(f"{_TEMPLATE}{fingerprint[:16]}")
+        """The database of this fingerprint, of an owner who lets us copy it; made by `load` where it is missing."""
+        name = _sealed(f"{_TEMPLATE}{sha256(f'{fingerprint} {self.role or self._me}'.encode()).hexdigest()[:16]}")
         with self.said():
             if self._touched(name):
                 return name
