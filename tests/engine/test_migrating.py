@@ -236,3 +236,29 @@ def test_restore_takes_the_wish_back() -> None:
     stage.run(20.0)
     assert stage.service.contract is None
     assert SchemaStage.CONTRACT not in stage.migrator.done
+
+
+def test_while_a_contract_is_open_the_version_before_is_not_released_again() -> None:
+    stage = staged()
+    stage.until_ended()
+    stage.request("retire")
+    stage.migrator.asks = 100000
+    stage.request("contract")
+    stage.run(20.0)
+    again = stage.deploy("1.0")
+    assert isinstance(again, Not)
+    assert again.hint.startswith("`greenroom db restore` takes back a contract")
+    stage.request("restore")
+    assert isinstance(stage.deploy("1.0"), Allowed)
+
+
+def test_what_is_live_without_having_succeeded_starts_no_contract_by_itself() -> None:
+    stage = staged(replace(PLAN, contracts=True, bake=60.0))
+    stage.run(60.0, stage.in_phase(Phase.BAKE, "2.0"))
+    stage.request("rollback")
+    stage.run(60.0, stage.in_phase(Phase.ROLLING_BACK, "2.0"))
+    stage.request("reconcile", accept=True)
+    stage.run(200.0)
+    assert not stage.service.proven or stage.service.active.version == "1.0"  # type: ignore[union-attr]
+    assert stage.migrator.done.get(SchemaStage.CONTRACT) in (None, "1.0")
+    stage.assert_sound()

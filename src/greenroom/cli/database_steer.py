@@ -14,7 +14,7 @@ from greenroom.domain.model import Verdict
 from greenroom.domain.release import Contract, Service
 from greenroom.domain.schema import Part, SchemaState, Stage, Stand
 from greenroom.domain.status import schema_document
-from greenroom.errors import GreenroomError, PortError, Refused, Unobservable, UsageError
+from greenroom.errors import GreenroomError, Permanent, PortError, Refused, Unobservable, UsageError
 from greenroom.ports import Migrator
 
 PATIENCE = 20.0
@@ -227,6 +227,8 @@ def restore(context: Context, name: str, why: str) -> int:
         return context.result(0, "The contract was taken back; nothing was out of reach.")
     try:
         found = migrator.restore(installed.order(), name)
+    except Permanent as error:
+        raise Refused(error.message, hint=error.hint) from error
     except PortError as error:
         raise Unobservable(error.message, hint=error.hint) from error
     hint = "" if found.verdict is Verdict.PASS else "`greenroom db status` tells what is out of reach"

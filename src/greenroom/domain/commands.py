@@ -118,7 +118,7 @@ def _deploy(service: Service, command: Command) -> Answer:
     active = service.active
     if _outlived(service, version):
         text = f"{version} served before something was taken from the database: what it needs may be gone"
-        return Not(text, "the way is forward: release what mends it under a version of its own")
+        return Not(text, f"{_undo(service)}the way is forward: release what mends it under a version of its own")
     drill = bool(command.details.get("plan", {}).get("rehearsal"))
     if active is not None and active.version == version and not service.down and not drill:
         return Already(f"{version} is live on {active.colour} already")
@@ -130,11 +130,17 @@ def _deploy(service: Service, command: Command) -> Answer:
 
 def _outlived(service: Service, version: str) -> bool:
     """It was released before the last contract, and was not live any more when that was carried out."""
-    since, active = service.contracted, service.active
+    asked, active = service.contract, service.active
+    since = asked.at if asked is not None and asked.open else service.contracted
     if since is None or (active is not None and active.version == version):
         return False
     ended = (*service.past, *([service.release] if service.release else ()))
     return any(release.version == version and release.begun < since for release in ended)
+
+
+def _undo(service: Service) -> str:
+    asked = service.contract
+    return "`greenroom db restore` takes back a contract that is not over; else " if asked and asked.open else ""
 
 
 def _adopt(service: Service, command: Command) -> Answer:
@@ -268,8 +274,7 @@ def _contract(service: Service, command: Command, now: float) -> Answer:
     if warm is not None:
         text = f"{warm.deployed.version} is warm on {warm.deployed.colour}, and may be needed again"
         return Not(text, "`greenroom db contract --close-window --why REASON` gives up the way back, and goes on")
-    known = next((r for r in (service.release, *service.past) if r is not None and r.id == active.release), None)
-    if known is not None and known.phase is not Phase.SUCCEEDED:
+    if not service.proven:
         text = f"{active.version} is live, and its release has not succeeded: it may be taken for another one yet"
         return Not(text, "`greenroom deploy VERSION` releases one that succeeds")
     if service.contract is not None and service.contract.open:

@@ -256,5 +256,12 @@ class Service:
             return self.running.judgement(subject)
         return self.contract.judged if self.contract and subject == CONTRACT.subject else None
 
+    @property
+    def proven(self) -> bool:
+        """What is live came by a release that has succeeded, as far as it is remembered."""
+        ended = (*self.past, *([self.release] if self.release else ()))
+        known = next((r for r in ended if self.active is not None and r.id == self.active.release), None)
+        return self.active is not None and (known is None or known.phase is Phase.SUCCEEDED)
+
     def warm_at(self, now: float) -> Warm | None:
         return self.warm if self.warm and now < self.warm.until else None

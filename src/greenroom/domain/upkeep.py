@@ -56,6 +56,8 @@ def _idle(scene: Scene, colour: Colour, drain: float) -> Decision:
 def _contract(scene: Scene) -> Decision | None:
     """What nobody can need any more goes from the database: only now, with one version live and none to go back to."""
     contract, active = scene.service.contract, scene.service.active
+    if not scene.service.proven:
+        return None
     if contract is None and active is not None and active.plan.contracts and active.plan.migrates:
         return Do(Ask(CONTRACT.name, None, gate=True), "the old may go from the database")
     if contract is None or not contract.open:

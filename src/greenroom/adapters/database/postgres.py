@@ -68,9 +68,13 @@ class PostgresTarget:
         return session
 
     def _check(self, session: PostgresSession, told: int) -> None:
-        """A pool makes up the process id that it tells; sessions behind it share what we set and the locks that we take."""
-        [(number, standby, read_only)] = session.rows(
-            "SELECT pg_backend_pid(), pg_is_in_recovery(), current_setting('default_transaction_read_only')"
+        """A pool makes up the process id that it tells; sessions behind it share what we set and the locks that we take.
+
+        Strings are read as the judge reads them, whatever the role or the database has set.
+        """
+        [(number, standby, read_only, _)] = session.rows(
+            "SELECT pg_backend_pid(), pg_is_in_recovery(), current_setting('default_transaction_read_only'),"
+            " set_config('standard_conforming_strings', 'on', false)"
         )
         if number != told and not self._copy:
             raise Permanent(

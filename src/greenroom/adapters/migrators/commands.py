@@ -81,12 +81,12 @@ class Commands:
                 start_new_session=not loud,  # loud ones belong to the job, and end with it
             )
         except OSError as error:
-            raise Temporary(f"`{command}` cannot be started in {self.folder}: {error.strerror}") from error
+            raise Temporary(f"`{self._clean(command)}` cannot be started in {self.folder}: {error.strerror}") from error
         out, err = self._read(process, command, loud)
         if process.returncode != 0:
             lines = tuple(self._clean(line) for line in f"{out}\n{err}".splitlines() if line.strip())[-_LINES:]
             last = f": {lines[-1].strip()}" if lines else ""
-            raise Failed(f"`{command}` failed (exit code {process.returncode}){last}", lines)
+            raise Failed(f"`{self._clean(command)}` failed (exit code {process.returncode}){last}", lines)
         return out
 
     def _read(self, process: subprocess.Popen[str], command: str, loud: bool) -> tuple[str, str]:
@@ -103,7 +103,7 @@ class Commands:
         except subprocess.TimeoutExpired:
             self._end(process, loud)
             raise Failed(
-                f"`{command}` was not finished within {show_duration(self.timeout)}, so it was ended", ()
+                f"`{self._clean(command)}` was not finished within {show_duration(self.timeout)}, so it was ended", ()
             ) from None
         except BaseException:
             self._end(process, loud)

@@ -57,9 +57,8 @@ class SqlMigrator:
 
     def pin(self, release: str) -> None:
         kept = self._kept(release)
-        if kept.is_dir():
-            return
         try:
+            shutil.rmtree(kept, ignore_errors=True)  # of a request that was never written down
             kept.parent.mkdir(parents=True, exist_ok=True)
             new = Path(tempfile.mkdtemp(prefix=".new-", dir=kept.parent))
             try:

@@ -22,6 +22,7 @@ from greenroom.adapters.database.reading.change import (
     Validate,
 )
 from greenroom.adapters.database.running import Runner, outside
+from greenroom.domain.model import Verdict
 from greenroom.domain.schema import Dialect, Order, Stage, Stand
 from greenroom.errors import Permanent
 
@@ -107,6 +108,9 @@ def check(asked: Asked) -> None:
     row = lock.locked(ledger, order)
     if row.state == lock.GOING_BACK:
         raise Stopped([lock.going_back(row)])
+    if (len(row.release), row.release) > (len(order.release), order.release):
+        text = f"release {row.release} has begun since this was asked for {order.release}"
+        raise Stopped([Problem("not-live", text, Verdict.WAIT, "it goes on when that is over")])
     now = ledger.migration(asked.row.name, Stage.CONTRACT)
     if now is not None and now.state is Stand.RUNNING:
         return  # there is no way back any more: what is half done is to be finished

@@ -66,6 +66,8 @@ def put_back(asked: Asked) -> None:
         row = lock.locked(ledger, asked.order)
         now = ledger.migration(name, Stage.CONTRACT)
         assert now is not None
+        if now.state is Stand.DONE:
+            raise Permanent(f"The contract of {name} has dropped it meanwhile: nothing can be put back.")
         if whole:
             back(ledger.session, asked.hidden)
             store.show(name)
