@@ -122,6 +122,7 @@ def test_pitfall_12_contract_drops_what_the_release_made_or_more_than_it_names()
 def test_a_contract_for_a_column_that_never_was_there() -> None:
     assert ruling("ALTER TABLE users DROP COLUMN older", Stage.CONTRACT) == (Ruling.REFUSE, {"unknown-object"})
     assert ruling("ALTER TABLE users DROP COLUMN IF EXISTS older", Stage.CONTRACT) == (Ruling.WARN, {"unknown-object"})
+    assert ruling("ALTER TABLE users DROP COLUMN IF EXISTS older", Stage.EXPAND) == (Ruling.REFUSE, {"unknown-object"})
 
 
 def _judge(sql: str, context: Context, stage: Stage = Stage.EXPAND) -> list[Ruled]:

@@ -76,7 +76,7 @@ def _hits(changed: Sequence[Change], later: Sequence[Change], stage: Stage, worl
     for written in changed:
         change = presence.resolved(written, world)
         yield from common.hits(change, world)
-        yield from presence.hits(change, world, maybe=maybe)
+        yield from presence.hits(change, world, maybe=maybe, serving=stage is Stage.EXPAND)
         if presence.nothing(change, world, maybe=maybe):
             continue
         match stage:

@@ -14,12 +14,15 @@ from greenroom.domain.schema import Dialect, Ruling
 KINDS = ("view", "materialized view", "type", "domain")
 
 
-def hits(change: Change, world: World, *, maybe: bool) -> Iterator[Hit]:
-    """`maybe`: the statement says IF EXISTS of its table."""
+def hits(change: Change, world: World, *, maybe: bool, serving: bool = False) -> Iterator[Hit]:
+    """`maybe`: the statement says IF EXISTS of its table. `serving`: a version that may need it serves meanwhile; then
+    nothing is dropped on the word that it is not there: under another search_path it may be.
+    """
     if name := _there(change, world):
         yield Hit("already-there", {"name": name})
     for name in dict.fromkeys(missing(change, world)):
         mild = maybe or bool(getattr(change, "if_exists", False))
+        mild = mild and not (serving and isinstance(change, c.DropColumn | c.DropTable))
         yield Hit("unknown-object", {"name": name}, ruling=Ruling.WARN if mild else None)
 
 
