@@ -166,7 +166,7 @@ class _Loading:
         gates = proving.gates(self)
         sources = proving.sources(self)
         written = document.get("migrations")
-        migrator = self.section("migrator", written, ("migrations",), "sql") if written else None
+        migrator = self.section("migrator", written, ("migrations",), "sql") if written is not None else None
         if environment is None or router is None or ground is None:
             return None
         environment_on = grounds.places(self, "environment", environment, ground)

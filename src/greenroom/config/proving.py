@@ -35,7 +35,7 @@ def gates(loading: _Loading) -> tuple[GateSection, ...]:
     written = loading.source.document.get("gates")
     rows = [row for row in written if isinstance(row, Mapping)] if isinstance(written, list) else []
     found: list[GateSection] = []
-    reserved = [*MIGRATING, CONTRACT] if loading.source.document.get("migrations") else []
+    reserved = [*MIGRATING, CONTRACT] if loading.source.document.get("migrations") is not None else []
     taken: dict[str, Keys] = {gate.name: ("migrations",) for gate in reserved}
     for index, raw in enumerate(rows):
         keys: Keys = ("gates", index)

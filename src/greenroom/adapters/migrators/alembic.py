@@ -16,10 +16,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from greenroom.adapters.migrators.commands import Commands, Failed
-from greenroom.adapters.migrators.tool import Step, ToolMigrator, ToolSettings
+from greenroom.adapters.migrators.tool import Step, ToolMigrator, ToolSettings, bare
 from greenroom.domain.schema import Stage
 from greenroom.errors import Permanent
 
@@ -38,6 +38,8 @@ class AlembicSettings(ToolSettings):
         " a label that no revision has, neither.",
     )
     version_table: str = Field(default="alembic_version", description="As `env.py` names it, without its schema.")
+
+    _bare = field_validator("command")(bare)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 
 from greenroom.adapters.migrators.commands import Commands, Failed
-from greenroom.adapters.migrators.tool import Step, ToolMigrator, ToolSettings
+from greenroom.adapters.migrators.tool import Step, ToolMigrator, ToolSettings, bare
 from greenroom.domain.schema import Stage
-from greenroom.domain.template import fill, secret_names
+from greenroom.domain.template import fill
 
 
 class CommandSettings(ToolSettings):
@@ -27,12 +27,7 @@ class CommandSettings(ToolSettings):
     verify: str = Field(min_length=1, description="Exits with 0 if nothing of the stage is left to do.")
     stages: tuple[Stage, ...] = Field(default=(Stage.EXPAND, Stage.CONTRACT), description="Those that the tool knows.")
 
-    @field_validator("print", "apply", "verify")
-    @classmethod
-    def _bare(cls, command: str) -> str:
-        if names := secret_names(command):
-            raise ValueError(f"holds ${{{names[0]}}}, which everybody could read in the process list; give it in `env`")
-        return command
+    _bare = field_validator("print", "apply", "verify")(bare)
 
 
 class CommandTool:

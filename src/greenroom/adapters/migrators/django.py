@@ -14,10 +14,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from greenroom.adapters.migrators.commands import Commands
-from greenroom.adapters.migrators.tool import Step, ToolMigrator, ToolSettings
+from greenroom.adapters.migrators.tool import Step, ToolMigrator, ToolSettings, bare
 from greenroom.domain.schema import Stage
 from greenroom.errors import Permanent
 
@@ -74,6 +74,8 @@ class DjangoSettings(ToolSettings):
         description="By migration (`shop.0007_new_preference`), its stage, where its name does not end in one. What has"
         " neither is an expand.",
     )
+
+    _bare = field_validator("command")(bare)
 
 
 class Django:

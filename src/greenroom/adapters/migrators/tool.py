@@ -24,6 +24,7 @@ from greenroom.adapters.shell import slug
 from greenroom.domain.model import Document
 from greenroom.domain.opinion import Finding
 from greenroom.domain.schema import Order, Ruled, SchemaState, Stage
+from greenroom.domain.template import secret_names
 from greenroom.errors import GreenroomError, UsageError
 from greenroom.ports import Place
 from greenroom.units import Seconds
@@ -31,7 +32,17 @@ from greenroom.units import Seconds
 _PATIENCE = 4.0
 
 
+def bare(command: str) -> str:
+    """Of a secret, before it is filled in: the list of processes shows what a command is called with."""
+    if names := secret_names(command):
+        raise ValueError(f"holds ${{{names[0]}}}, which everybody could read in the process list; give it in `env`")
+    return command
+
+
 class ToolSettings(DatabaseSettings):
+    UNFILLED: ClassVar[frozenset[str]] = frozenset({"command", "print", "apply", "verify"})
+    """Keys in which the loader leaves `${NAME}`."""
+
     directory: str = Field(
         default=".",
         description="Where the commands run: inside the artefact where that is a folder, else beside the file.",
