@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from greenroom.adapters.database.contracting import drop, gate, lock
@@ -14,10 +16,11 @@ from greenroom.adapters.database.ledger import Ledger, Recorded
 from greenroom.adapters.database.reading import split
 from greenroom.adapters.database.running import Tell, alone, standing
 from greenroom.adapters.database.settings import DatabaseSettings
-from greenroom.adapters.database.target import Target
+from greenroom.adapters.database.target import Session, Target
 from greenroom.domain.model import Verdict
 from greenroom.domain.opinion import Finding
-from greenroom.domain.schema import Migration, Order, Stage
+from greenroom.domain.schema import Migration, Order, Stage, Stand
+from greenroom.errors import PortError
 
 _ORDER = (Verdict.FAIL, Verdict.UNKNOWN, Verdict.WAIT)
 
@@ -48,7 +51,8 @@ def carry_out(
         if stage is Stage.CONTRACT:
             return _behind_the_gate(ledger, order, settings, row, apply)
         ledger.begin(row, order)
-        apply()
+        with speaking(session):
+            apply()
         ledger.end(migration.name, stage)
         return Finding(Verdict.PASS)
     finally:
@@ -61,6 +65,8 @@ def _behind_the_gate(
     """Nothing can be hidden first: what goes, the tool takes away."""
     statements = split(row.text, ledger.session.dialect, row.file)
     asked = Asked(ledger, order, settings, row, statements, lock.goes(row, ledger.session.dialect))
+    if row.state is Stand.RUNNING:  # there is no way back: what is half done is to be finished
+        return _taken(asked, apply)
     excuses = Excuses.of(order, statements)
     evidence = gather(asked, Store(ledger), excuses.reasons)
     problems = excuses.left([*gate.demands(asked), *evidence.problems])
@@ -69,6 +75,11 @@ def _behind_the_gate(
     if evidence.left > 0:
         text = f"statements are watched for {evidence.left:.0f} s more before anything goes"
         return Finding(Verdict.WAIT, text, min(evidence.left, 60.0), evidence=evidence.lines)
+    return _taken(asked, apply)
+
+
+def _taken(asked: Asked, apply: Callable[[], None]) -> Finding:
+    ledger, order, row = asked.ledger, asked.order, asked.row
     try:
         with ledger.session.transaction(lock_timeout=lock.LOCK_TIMEOUT):
             drop.check(asked)
@@ -76,11 +87,33 @@ def _behind_the_gate(
             lock.put(ledger, order, lock.CONTRACTING)
     except drop.Stopped as stopped:
         return _refused(row.name, stopped.problems)
-    apply()
+    with speaking(ledger.session):
+        apply()
     with ledger.session.transaction(lock_timeout=lock.LOCK_TIMEOUT):
         lock.locked(ledger, order)
         drop.close(asked, Store(ledger))
     return Finding(Verdict.PASS, f"the contract of {row.name} is done")
+
+
+@contextmanager
+def speaking(session: Session, every: float = 10.0) -> Iterator[None]:
+    """A word now and then, while the tool works: a runner that says nothing for long is taken for dead, and its lock with
+    it. Nobody else uses the session meanwhile.
+    """
+    over = threading.Event()
+
+    def speak() -> None:
+        with suppress(PortError):
+            while not over.wait(every):
+                session.rows("SELECT 1")
+
+    thread = threading.Thread(target=speak, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _refused(name: str, problems: list[Problem] | tuple[Problem, ...]) -> Finding:
