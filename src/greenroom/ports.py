@@ -244,7 +244,9 @@ class Migrator(Protocol):
         """What is wrong with the migrations' files, each with its place and its way out. Asks no server."""
 
     def pin(self, release: str) -> None:
-        """Keep the migrations as they are now for this release: what changes in the folder later does not change it."""
+        """Keep the migrations as they are now for this release, which is just being asked for: what changes in the folder
+        later does not change it.
+        """
 
     def judge(self, stages: Sequence[Stage], order: Order) -> Sequence[Ruled]:
         """Every statement that has not run yet, ruled for its stage. Changes nothing."""

@@ -121,11 +121,12 @@ class MigratorContract:
         assert bench.migrator().problems()
 
     def test_a_release_keeps_what_it_was_asked_with(self, bench: MigratorBench) -> None:
-        """Whatever the folder holds later; pinning twice changes nothing."""
+        """Whatever the folder holds later. What was kept for a request that was never written down is replaced."""
+        bench.bring("harmful")
+        bench.migrator().pin("r-1")
         bench.bring("good")
         bench.migrator().pin("r-1")
         bench.bring("harmful")
-        bench.migrator().pin("r-1")
         assert drive(bench, Stage.EXPAND).verdict is Verdict.PASS
         assert bench.expanded()
 
