@@ -10,24 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from greenroom.adapters.database.settings import SqlSettings
-from greenroom.adapters.database.target import Target, dialect_of, of
+from greenroom.adapters.database.target import dialect_of
+from greenroom.adapters.migrators.base import LedgerMigrator
 from greenroom.adapters.shell import slug
 from greenroom.domain.model import Document, Verdict
 from greenroom.domain.opinion import Finding
-from greenroom.domain.schema import Migration, Order, Ruled, SchemaState, Stage
-from greenroom.errors import GreenroomError, Permanent, Temporary, UsageError
+from greenroom.domain.schema import Migration, Order, Ruled, Stage
+from greenroom.errors import Permanent, Temporary, UsageError
 from greenroom.ports import Place
 
 if TYPE_CHECKING:
     from greenroom.adapters.database.files import Found
     from greenroom.adapters.database.job import Work
 
-_PATIENCE = 4.0
 KEPT = 50
 """Releases whose migrations stay in the state folder."""
 
 
-class SqlMigrator:
+class SqlMigrator(LedgerMigrator[SqlSettings]):
     """`ports.Migrator`. What reads SQL or starts jobs is loaded when it is needed: `rollback` must not wait for it."""
 
     Settings: ClassVar[type[SqlSettings]] = SqlSettings
@@ -35,18 +35,6 @@ class SqlMigrator:
     def __init__(self, settings: SqlSettings, place: Place) -> None:
         self.settings, self.place = settings, place
         self._folder = place.file.parent / settings.folder
-
-    def observe(self, service: str) -> SchemaState:
-        from greenroom.adapters.database.state import state
-
-        try:
-            session = self._target().open("status", patience=_PATIENCE)
-            try:
-                return state(session, service)
-            finally:
-                session.close()
-        except GreenroomError as error:
-            return SchemaState(unseen=error.message)
 
     def problems(self) -> list[str]:
         try:
@@ -96,24 +84,6 @@ class SqlMigrator:
     def withdraw(self, stage: Stage, order: Order, memo: Document | None) -> None:
         self._work(stage, order).withdraw()
 
-    def hold(self, order: Order, going_back: bool) -> Finding:
-        from greenroom.adapters.database.contracting import hold
-
-        return hold(self._target(), order, going_back)
-
-    def foresee(self, order: Order) -> Sequence[str]:
-        from greenroom.adapters.database.contracting import foresee
-
-        return foresee(self._target(), order, self.settings)
-
-    def restore(self, order: Order, name: str) -> Finding:
-        from greenroom.adapters.database.contracting import restore
-
-        return restore(self._target(), order, name)
-
-    def _target(self) -> Target:
-        return of(self.settings.url)
-
     def _source(self, order: Order) -> Path:
         """As it was pinned; where nothing was (a contract of what is live, another machine), as it is."""
         kept = self._kept(order.release)
@@ -153,16 +123,6 @@ class SqlMigrator:
                     fills(migration, dialect_of(self.settings.url))
                 except UsageError as error:
                     found.append(f"{error.message}; {error.hint}")
-        return found
-
-    def _unusable(self) -> list[str]:
-        """Addresses that cannot be read, or libraries that are missing."""
-        found = []
-        for name, url in (("url", self.settings.url), *(("replicas", one) for one in self.settings.backfill.replicas)):
-            try:
-                of(url, copy=name == "replicas")
-            except UsageError as error:
-                found.append(f"migrations.{name}: {error.message}; {error.hint}")
         return found
 
 

@@ -17,19 +17,16 @@ from pydantic import Field, field_validator
 
 from greenroom.adapters.database.job import Ask, Work
 from greenroom.adapters.database.settings import DatabaseSettings
-from greenroom.adapters.database.target import of
+from greenroom.adapters.migrators.base import LedgerMigrator
 from greenroom.adapters.migrators.commands import Commands
 from greenroom.adapters.settings import Env
 from greenroom.adapters.shell import slug
 from greenroom.domain.model import Document
 from greenroom.domain.opinion import Finding
-from greenroom.domain.schema import Order, Ruled, SchemaState, Stage
+from greenroom.domain.schema import Order, Ruled, Stage
 from greenroom.domain.template import secret_names
-from greenroom.errors import GreenroomError, UsageError
 from greenroom.ports import Place
 from greenroom.units import Seconds
-
-_PATIENCE = 4.0
 
 
 def bare(command: str) -> str:
@@ -107,7 +104,7 @@ class Tool(Protocol):
         """Tell the tool that these, which follow each other, are done: we have carried them out."""
 
 
-class ToolMigrator:
+class ToolMigrator(LedgerMigrator[ToolSettings]):
     """`ports.Migrator`. `PROGRAM`: the module that works in the background."""
 
     Settings: ClassVar[type[ToolSettings]] = ToolSettings
@@ -121,27 +118,9 @@ class ToolMigrator:
         """The tool that these settings speak of."""
         raise NotImplementedError
 
-    def observe(self, service: str) -> SchemaState:
-        from greenroom.adapters.database.state import state
-
-        try:
-            session = of(self.settings.url).open("status", patience=_PATIENCE)
-            try:
-                return state(session, service)
-            finally:
-                session.close()
-        except GreenroomError as error:
-            return SchemaState(unseen=error.message)
-
     def problems(self) -> list[str]:
         """The tool itself is not asked: it may need what only the artefact has."""
-        found = []
-        for name, url in (("url", self.settings.url), *(("replicas", one) for one in self.settings.backfill.replicas)):
-            try:
-                of(url, copy=name == "replicas")
-            except UsageError as error:
-                found.append(f"migrations.{name}: {error.message}; {error.hint}")
-        return found
+        return self._unusable()
 
     def pin(self, release: str) -> None:
         """The migrations are part of the artefact, which never changes."""
@@ -158,21 +137,6 @@ class ToolMigrator:
 
     def withdraw(self, stage: Stage, order: Order, memo: Document | None) -> None:
         self._work(stage, order).withdraw()
-
-    def hold(self, order: Order, going_back: bool) -> Finding:
-        from greenroom.adapters.database.contracting import hold
-
-        return hold(of(self.settings.url), order, going_back)
-
-    def foresee(self, order: Order) -> Sequence[str]:
-        from greenroom.adapters.database.contracting import foresee
-
-        return foresee(of(self.settings.url), order, self.settings)
-
-    def restore(self, order: Order, name: str) -> Finding:
-        from greenroom.adapters.database.contracting import restore
-
-        return restore(of(self.settings.url), order, name)
 
     def folder(self, order: Order) -> Path:
         artefact = Path(order.artefact) if order.artefact.startswith("/") else None
