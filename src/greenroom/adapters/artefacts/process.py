@@ -13,21 +13,37 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 from greenroom.adapters.process.settings import EnvironmentSettings, of_definition
 from greenroom.adapters.shell import Job, last_lines
 from greenroom.adapters.supervisor import runfiles
 from greenroom.adapters.supervisor.inherit import inherited
-from greenroom.domain.model import ArtefactSpec, ArtefactStatus, Making
+from greenroom.domain.model import ArtefactSpec, ArtefactStatus, Document, Making
 from greenroom.domain.template import conceal, fill, reveal
 from greenroom.errors import Permanent, Temporary
 from greenroom.ports import ActionKey, Place
 
 
-class ProcessArtefact:
-    Settings = EnvironmentSettings
+class Sourced(Protocol):
+    """What the settings say of the source."""
 
-    def __init__(self, settings: EnvironmentSettings, place: Place) -> None:
+    @property
+    def source(self) -> str: ...
+    @property
+    def exclude(self) -> tuple[str, ...]: ...
+    @property
+    def prepare(self) -> tuple[str, ...]: ...
+    @property
+    def env(self) -> Mapping[str, str]: ...
+
+
+class ProcessArtefact:
+    Settings: ClassVar[Any] = EnvironmentSettings
+    MAKER: ClassVar[str] = "greenroom.adapters.process.making"
+    """The module that makes it, as a process of its own."""
+
+    def __init__(self, settings: Any, place: Place) -> None:
         self.place = place
         self.root = place.state.absolute() / "artefacts"
 
@@ -36,8 +52,8 @@ class ProcessArtefact:
     def observe(self, spec: ArtefactSpec) -> ArtefactStatus:
         folder = self.root / spec.release
         ready = runfiles.read_json(str(folder / "READY"))
-        if ready and (folder / ready["reference"]).is_dir():
-            return ArtefactStatus(Making.READY, reference=str(folder / ready["reference"]))
+        if ready and self._stands(folder, ready["reference"]):
+            return ArtefactStatus(Making.READY, reference=self._named(folder, ready["reference"]))
         job = Job(folder / "job")
         who = job.found()
         if who is None:
@@ -53,7 +69,7 @@ class ProcessArtefact:
 
     def apply(self, spec: ArtefactSpec, key: ActionKey) -> None:
         values = self._values(spec.release)
-        settings = of_definition(spec.definition, values)
+        settings = self._read(spec.definition, values)
         source = self.place.file.absolute().parent / settings.source
         if not source.is_dir():
             raise Permanent(f"environment.source is not a folder: {source}")
@@ -71,11 +87,24 @@ class ProcessArtefact:
             folder.rename(going)
             shutil.rmtree(going, ignore_errors=True)
 
+    # --- inside: what another artefact that is made of a copy does in its own way
+
+    def _read(self, definition: Document, values: Mapping[str, str]) -> Sourced:
+        return of_definition(definition, values)
+
+    def _order(self, spec: ArtefactSpec, settings: Any) -> dict[str, Any]:
+        """What more its maker has to know."""
+        return {}
+
+    def _stands(self, folder: Path, reference: str) -> bool:
+        return (folder / reference).is_dir()
+
+    def _named(self, folder: Path, reference: str) -> str:
+        return str(folder / reference)
+
     # --- inside
 
-    def _begin(
-        self, spec: ArtefactSpec, settings: EnvironmentSettings, source: Path, values: Mapping[str, str]
-    ) -> None:
+    def _begin(self, spec: ArtefactSpec, settings: Sourced, source: Path, values: Mapping[str, str]) -> None:
         folder = self.root / spec.release
         folder.mkdir(parents=True, exist_ok=True)
         lock = runfiles.try_lock(str(folder / "lock"))
@@ -94,19 +123,20 @@ class ProcessArtefact:
                 "state": str(self.place.state.resolve()),
                 "exclude": list(settings.exclude),
                 "prepare": [fill(command, filled) for command in settings.prepare],
+                **self._order(spec, settings),
             }
             runfiles.write_json(str(folder / "making.json"), order)
             log = folder / "prepare.log"
             log.unlink(missing_ok=True)
             log.touch(0o600)
-            command = shlex.join([sys.executable, "-P", "-m", "greenroom.adapters.process.making", str(folder)])
+            command = shlex.join([sys.executable, "-P", "-m", self.MAKER, str(folder)])
             environment = self._environment(spec, settings, values, filled)
             job.start(f"exec {command}", directory=folder, environment=environment, output=log)
         finally:
             os.close(lock)
 
     def _environment(
-        self, spec: ArtefactSpec, settings: EnvironmentSettings, values: Mapping[str, str], filled: Mapping[str, str]
+        self, spec: ArtefactSpec, settings: Sourced, values: Mapping[str, str], filled: Mapping[str, str]
     ) -> dict[str, str]:
         given = {
             "GREENROOM_SERVICE": self.place.service,

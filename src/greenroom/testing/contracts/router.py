@@ -165,6 +165,10 @@ class RouterContract:
             bench.router().apply(spec, key(5))
 
     def test_shares_are_kept(self, bench: RouterBench) -> None:
+        if Capability.WEIGHTS not in bench.router().capabilities:
+            with pytest.raises(Permanent):
+                bench.router().apply(both(bench, Split(20, 80)), key())
+            return
         bench.router().apply(both(bench, Split(20, 80)), key())
         assert settle(bench).live == Split(20, 80)
         count = bench.shares(1000)
