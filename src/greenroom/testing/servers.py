@@ -234,8 +234,10 @@ class _H2c(asyncio.Protocol):
 class Server:
     """A backend on a free port (or `port`), in a thread. A context manager."""
 
-    def __init__(self, colour: Colour, version: str = "1", *, port: int = 0, h2c: bool = False) -> None:
-        self.colour, self.version = colour, version
+    def __init__(
+        self, colour: Colour, version: str = "1", *, port: int = 0, h2c: bool = False, host: str = "127.0.0.1"
+    ) -> None:
+        self.colour, self.version, self.host = colour, version, host
         self.name = f"{colour} {version}".encode()
         self.head = f"x-served-by: {colour}\r\nx-version: {version}\r\n".encode()
         self.requests = 0
@@ -243,13 +245,13 @@ class Server:
         self.waiting: list[Callable[[], None]] = []
         self.loop = asyncio.new_event_loop()
         self._protocol: type[Any] = _H2c if h2c else _Http1
-        self._listening = socket.create_server(("127.0.0.1", port), backlog=1024)
+        self._listening = socket.create_server((host, port), backlog=1024)
         self.port: int = self._listening.getsockname()[1]
         self._thread = threading.Thread(target=self.run, daemon=True)
 
     @property
     def backend(self) -> Backend:
-        return Backend((Endpoint("127.0.0.1", self.port),), self.version, f"r-{self.version}")
+        return Backend((Endpoint(self.host, self.port),), self.version, f"r-{self.version}")
 
     def __enter__(self) -> Server:
         self._thread.start()
