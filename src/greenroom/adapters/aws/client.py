@@ -62,11 +62,11 @@ class Client:
             raise Permanent("It is not said which region of AWS.", hint="Give `region:`, or set AWS_REGION.")
         self.region: str = self._session.region_name
 
-    def read(self, service: str, operation: str, about: str = "", **parameters: Any) -> Mapping[str, Any]:
+    def read(self, service: str, operation: str, about: str = "", /, **parameters: Any) -> Mapping[str, Any]:
         """Ask something that changes nothing."""
         return self._call(service, operation, about, parameters, wrote=False)
 
-    def pages(self, service: str, operation: str, about: str = "", **parameters: Any) -> Iterator[Mapping[str, Any]]:
+    def pages(self, service: str, operation: str, about: str = "", /, **parameters: Any) -> Iterator[Mapping[str, Any]]:
         """Ask something that changes nothing, page after page."""
         client = self._client(service)
         try:
@@ -75,7 +75,7 @@ class Client:
         except troubles.RAISED as error:
             raise self._told(error, client, operation, about, wrote=False) from error
 
-    def write(self, service: str, operation: str, about: str = "", **parameters: Any) -> Mapping[str, Any]:
+    def write(self, service: str, operation: str, about: str = "", /, **parameters: Any) -> Mapping[str, Any]:
         """Change something."""
         self.confirm()
         return self._call(service, operation, about, parameters, wrote=True)
