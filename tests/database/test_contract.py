@@ -183,6 +183,16 @@ def test_an_older_lease_does_nothing(shop: Shop) -> None:
     assert "old" in shop.columns
 
 
+def test_who_takes_over_is_known_to_the_ledger_at_once_and_an_announced_way_back_stays(shop: Shop) -> None:
+    """Though it waits, and writes nothing else: the late leader must not go on."""
+    shop.hold()
+    assert "[going-back]" in shop.contract(epoch=2).reason
+    assert shop.state == "going_back"
+    with pytest.raises(Permanent, match="epoch 2"):
+        shop.contract()
+    assert "old" in shop.columns
+
+
 GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "contract.md").read_text()
 
 

@@ -20,14 +20,14 @@ from greenroom.adapters.shell import Job, boot, bound, last_lines, reap
 from greenroom.domain.model import Document, Verdict
 from greenroom.domain.opinion import Finding
 from greenroom.domain.schema import Order, Stage
-from greenroom.errors import Temporary
+from greenroom.errors import Temporary, Uncertain
 
 SETTINGS = "GREENROOM_MIGRATIONS"
 """The variable of the job's environment."""
 AGAIN, GRACE, STARTS = 0.3, 3.0, 5
 TOLD_EVERY = 5.0
 """Seconds from one sentence of progress in the journal to the next."""
-_LOG_LIMIT = 20_000_000
+_LOG_LIMIT, _PATIENCE = 20_000_000, 4.0
 _PROGRAM = "greenroom.adapters.database"
 
 
@@ -89,13 +89,15 @@ class Work:
         who = self._job.found()
         if who is None:
             return self._start(ask, settings, directory, starts)
+        ours = (memo or {}).get("epoch") == ask.order.epoch or _overtaken(ask.order, settings)
         alive, code = who.alive, self._job.code()  # in this order: what has ended before has written its code by now
         if code is None and alive:
             bound(self._log, _LOG_LIMIT)
             lines = last_lines(self._log, 1)
             when = int(ask.order.now // TOLD_EVERY)  # the words are kept only when the memo changes
             said = lines[0] if lines else "begins"
-            return Finding(Verdict.WAIT, said, AGAIN, {"starts": starts, "told": when})
+            known = {"epoch": ask.order.epoch} if ours else {}
+            return Finding(Verdict.WAIT, said, AGAIN, {"starts": starts, "told": when, **known})
         answer = self._answer()
         if answer is None:
             return self._lost(ask, settings, directory, starts, began=self._job.begun and who.boot == boot(), code=code)
@@ -126,7 +128,7 @@ class Work:
             self._job.start(f"{command} 2>&1", directory=directory, environment=environment, output=self._log)
         except (OSError, ValueError) as error:
             raise Temporary(f"the work on the database cannot be started: {error}") from error
-        return Finding(Verdict.WAIT, "begins", AGAIN, {"starts": starts + 1})
+        return Finding(Verdict.WAIT, "begins", AGAIN, {"starts": starts + 1, "epoch": ask.order.epoch})
 
     def _lost(
         self, ask: Ask, settings: DatabaseSettings, directory: Path, starts: int, *, began: bool, code: int | None
@@ -149,6 +151,29 @@ class Work:
             return Answer.read(json.loads(self.answer_file.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+
+def _overtaken(order: Order, settings: DatabaseSettings) -> bool:
+    """The ledger knows this lease, so that what was begun under an older one is refused its next write, wherever it runs.
+
+    False: it could not be told now. `Permanent` if ours is the older one.
+    """
+    from greenroom.adapters.database.contracting import lock
+    from greenroom.adapters.database.ledger import Ledger
+    from greenroom.adapters.database.target import of
+
+    try:
+        session = of(settings.url).open("lease", patience=_PATIENCE)
+        try:
+            ledger = Ledger(session, order.service)
+            if not ledger.made:
+                return False
+            lock.overtake(ledger, order)
+            return True
+        finally:
+            session.close()
+    except (Temporary, Uncertain):
+        return False
 
 
 def write(path: Path, document: Mapping[str, Any]) -> None:

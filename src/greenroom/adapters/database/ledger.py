@@ -188,6 +188,18 @@ class Ledger:
         self.put_held(held)
         return held
 
+    def overtake(self, order: Order) -> None:
+        """Nobody acts under an older lease than this order's any more, in a transaction; what the row says of a way back or
+        of a contract stays. `Permanent` if there is a newer one.
+        """
+        held = self.held(lock=True)
+        if held is None:
+            self.claim(order)
+        elif held.epoch > order.epoch > 0:
+            raise outdated(order, held)
+        elif held.epoch < order.epoch:
+            self.put_held(replace(held, epoch=order.epoch))
+
     def fence(self, order: Order) -> None:
         """`Permanent` if somebody has acted under a newer lease than this order's."""
         held = self.held()

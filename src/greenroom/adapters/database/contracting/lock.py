@@ -67,6 +67,15 @@ def locked(ledger: Ledger, order: Order) -> Held:
     return row
 
 
+def overtake(ledger: Ledger, order: Order) -> None:
+    """Whoever acts under an older lease is refused their next write, and nothing else changes. `Permanent` if that is us."""
+    held = ledger.held()
+    if held is not None and held.epoch == order.epoch:
+        return
+    with ledger.session.transaction(lock_timeout=LOCK_TIMEOUT, statement_timeout=3.0):
+        ledger.overtake(order)
+
+
 def put(ledger: Ledger, order: Order, state: str) -> None:
     before = ledger.held()
     epoch = max(order.epoch, before.epoch if before else 0)

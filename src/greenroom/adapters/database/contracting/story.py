@@ -116,7 +116,7 @@ def _at_work(target: Target, order: Order, tell: Tell, pace: Pace | None) -> Ite
     try:
         ledger = Ledger(session, order.service)
         ledger.make()
-        ledger.fence(order)
+        lock.insist(lambda: lock.overtake(ledger, order), Pace(tries=12))
         alone.take(ledger, order, tell)
         guard = drop.Guard(order)
         made = Runner(target, ledger, guard, tell, pace)
