@@ -24,7 +24,7 @@ from greenroom.testing.contracts.artefact import KEY, ArtefactBench, ArtefactCon
 from greenroom.testing.fakes import FakeArtefact
 from greenroom.testing.world import Behaviour, FakeWorld
 from tests.process_kit import Kit
-from tests.rigs import docker
+from tests.rigs import docker, static
 from tests.rigs.docker import Engine
 from tests.rigs.quay import Quay
 from tests.rigs.registry import Registry, registry
@@ -106,6 +106,13 @@ class TestProcessArtefact(ArtefactContract):
     @pytest.fixture
     def bench(self, workshop: Workshop) -> ArtefactBench:  # type: ignore[override]
         return workshop
+
+
+@pytest.mark.real
+class TestStaticArtefact(ArtefactContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> ArtefactBench:
+        return static.Press(tmp_path)
 
 
 class Harbour(Quay):

@@ -15,7 +15,7 @@ from greenroom.testing.fakes import FakeEnvironment
 from greenroom.testing.world import COLOURS, Behaviour, FakeWorld, Group
 from tests import docker_kit
 from tests.process_kit import Kit, kit
-from tests.rigs import docker
+from tests.rigs import docker, static
 
 
 class FakeBench:
@@ -87,3 +87,11 @@ class TestDockerEnvironment(EnvironmentContract):
         made = docker_kit.Kit(engine, tmp_path)
         yield made
         made.end()
+
+
+class TestStaticEnvironment(EnvironmentContract):
+    ROUTED, WORKERS = 1, 0
+
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> static.Rooms:  # type: ignore[override]
+        return static.Rooms(tmp_path)

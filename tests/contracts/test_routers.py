@@ -15,7 +15,7 @@ from greenroom.testing.contracts.router import Held, Load, RouterContract, Serve
 from greenroom.testing.fakes import FakeRouter
 from greenroom.testing.world import FakeWorld
 from tests.envoy_stage import Stage
-from tests.rigs import haproxy, nginx
+from tests.rigs import haproxy, nginx, static
 
 
 class FakeLoad:
@@ -101,3 +101,11 @@ class TestNginx(RouterContract):
     def bench(self, tmp_path: Path) -> Iterator[nginx.Rig]:
         with nginx.Rig(tmp_path) as rig:
             yield rig
+
+
+@pytest.mark.real
+class TestStatic(RouterContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> Iterator[static.Site]:
+        with static.Site(tmp_path) as site:
+            yield site

@@ -1,0 +1,68 @@
+"""Makes one static version, as a process of its own: copies the source, prepares the copy, publishes it, says READY.
+
+Started in the background with the artefact's folder, in which `making.json` says what to do. It may be killed at any
+instant: what is published already is found by who begins anew.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from greenroom.adapters.process.making import copy, prepare
+from greenroom.adapters.static.files import Unfit, survey
+from greenroom.adapters.static.local import Wanted, publish
+from greenroom.adapters.static.root import Root
+from greenroom.adapters.supervisor import runfiles
+from greenroom.errors import PortError
+
+
+def make(folder: Path) -> None:
+    """`SystemExit` with the reason where it cannot be made."""
+    order = runfiles.read_json(str(folder / "making.json"))
+    if order is None:
+        raise SystemExit("making.json cannot be read")
+    target = folder / order["attempt"]
+    for older in folder.iterdir():
+        if older.name.isdigit() and older != target:
+            shutil.rmtree(older, ignore_errors=True)
+    try:
+        copy(Path(order["source"]), target, order["exclude"], Path(order["state"]))
+        prepare(target, order["prepare"])
+        reference = published(order["static"], target)
+        runfiles.write_json(str(folder / "READY"), {"reference": reference})
+    finally:
+        # What is published has its own copy; and on a full disk there is no room for the reason otherwise.
+        shutil.rmtree(target, ignore_errors=True)
+
+
+def published(order: Mapping[str, Any], copied: Path) -> str:
+    """Where the version is."""
+    wanted = Wanted(**order["wanted"])
+    try:
+        found = survey(copied / order["publish"], order["hashed"])
+        print(f"publishing {len(found.files)} files", flush=True)
+        if order["bucket"]:
+            from greenroom.adapters.static.upload import upload
+
+            return upload(order["bucket"], found, wanted)
+        return publish(Root(order["root"], wanted.service), found, wanted)
+    except Unfit as error:
+        raise SystemExit(str(error)) from None
+    except PortError as error:
+        raise SystemExit(f"{error.message}{'; ' + error.hint if error.hint else ''}") from None
+    except OSError as error:
+        raise SystemExit(f"it cannot be published: {error.strerror}: {error.filename}") from None
+
+
+def main() -> None:
+    os.umask(0o022)
+    make(Path(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()
