@@ -6,8 +6,9 @@ considered, so that of two commands at the same instant only one was right, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from greenroom.domain.commands import Allowed, Already, Command, Not, consider
 from greenroom.domain.records import Entry, Requested
@@ -49,8 +50,9 @@ class ControlPlane:
     def entries(self, after: int = 0) -> Sequence[Entry]:
         return self._journal.read(after)
 
-    def ask(self, command: Command, prepare: Callable[[str], None] | None = None) -> Accepted:
-        """Write the command down, if it is possible now. `prepare(release)` runs before anything is written.
+    def ask(self, command: Command, prepare: Callable[[str], Mapping[str, Any]] | None = None) -> Accepted:
+        """Write the command down, if it is possible now. `prepare(release)` runs before anything is written, and
+        says what is to stand in the details beside the command's own.
 
         Raises `Refused`, `LockHeld` or `Unobservable` with the way out; then nothing was written.
         """
@@ -65,7 +67,7 @@ class ControlPlane:
                     raise error(text, hint=hint)
                 case Allowed(record, release):
                     if prepare is not None:
-                        prepare(release)
+                        record = replace(record, details={**record.details, **prepare(release)})
                     try:
                         entries = self._journal.append([record], expected=service.seq)
                     except Conflict:

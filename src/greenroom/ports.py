@@ -243,9 +243,9 @@ class Migrator(Protocol):
     def problems(self) -> list[str]:
         """What is wrong with the migrations' files, each with its place and its way out. Asks no server."""
 
-    def pin(self, release: str) -> None:
+    def pin(self, release: str) -> Mapping[str, str] | None:
         """Keep the migrations as they are now for this release, which is just being asked for: what changes in the folder
-        later does not change it.
+        later does not change it. By migration, its checksum (`Order.pinned`); None where the artefact holds them.
         """
 
     def judge(self, stages: Sequence[Stage], order: Order) -> Sequence[Ruled]:

@@ -119,11 +119,14 @@ class Installed(Standing):
         self._wake(accepted)
         return accepted
 
-    def _pin(self, release: str, values: Mapping[str, str], plan: Plan | None = None) -> None:
+    def _pin(self, release: str, values: Mapping[str, str], plan: Plan | None = None) -> Mapping[str, Any]:
+        """What the journal is to keep of it: the migrations' checksums."""
         try:
             self.vault.pin(release, values)
-            if plan is not None and plan.migrates and (migrator := self.migrator()) is not None:
-                migrator.pin(release)
+            if plan is None or not plan.migrates or (migrator := self.migrator()) is None:
+                return {}
+            pinned = migrator.pin(release)
+            return {} if pinned is None else {"migrations": dict(pinned)}
         except PortError as error:
             hint = error.hint or "nothing was begun, the traffic is not affected: make room there, then try again"
             raise Unobservable(error.message, hint=hint) from error

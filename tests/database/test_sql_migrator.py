@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,16 @@ from pydantic import ValidationError
 from greenroom.adapters.database.job import SETTINGS, Answer, Ask, Work
 from greenroom.adapters.database.settings import SqlSettings
 from greenroom.adapters.database.work import answer, refusal
+from greenroom.adapters.gates.schema import SchemaGate
 from greenroom.adapters.migrators.sql import KEPT, SqlMigrator
 from greenroom.domain.model import Verdict
 from greenroom.domain.opinion import Finding
+from greenroom.domain.plan import MIGRATING
 from greenroom.domain.schema import Order, Ruled, Ruling, Stage, Stand
+from greenroom.errors import Permanent
 from greenroom.ports import Place
+from tests.engine.scenarios import SHORT
+from tests.engine.stage import Stage as EngineStage
 from tests.rigs import postgres
 from tests.rigs.migrating import Base, order, until
 from tests.rigs.postgres import Cluster
@@ -55,6 +62,11 @@ class Service:
         """What the job comes to, here and now."""
         ask = Ask(stage, given or order(), str(self.folder / "migrations"), "migrations")
         return answer(ask, self.settings, lambda text: None)
+
+    def jobs(self) -> list[int]:
+        """Processes that are at work, or were just begun."""
+        found = (self.folder / ".greenroom/migrations/work").glob("*/job.json")
+        return [json.loads(path.read_text())["pid"] for path in found]
 
     def drive(self, stage: Stage = Stage.EXPAND, given: Order | None = None) -> Finding:
         memo: Mapping[str, Any] | None = None
@@ -213,12 +225,70 @@ def test_what_lies_in_the_folder_is_no_module_of_ours(service: Service) -> None:
 
 def test_the_oldest_releases_are_forgotten(service: Service) -> None:
     service.write("0007_a/expand.sql", EXPAND)
+    kept = service.folder / ".greenroom/migrations/kept"
+    os.utime(service.folder / "migrations", (1, 1))  # when the folder was changed says nothing of when it was asked for
     for number in range(KEPT + 3):
         service.migrator.pin(f"r-{number}")
-        kept = service.folder / ".greenroom/migrations/kept"
-        os.utime(kept / f"r-{number}", (number, number))
+        [made] = kept.glob(f"r-{number}-*")
+        if number < KEPT:
+            os.utime(made, (1000 + number, 1000 + number))
     assert len(list(kept.iterdir())) == KEPT
-    assert (kept / f"r-{KEPT + 2}").is_dir()
+    assert [len(list(kept.glob(f"r-{number}-*"))) for number in (0, 2, 3, KEPT + 2)] == [0, 0, 1, 1]
+
+
+@pytest.mark.real
+def test_of_two_requests_at_one_instant_the_files_of_the_loser_are_not_used(service: Service) -> None:
+    service.write("0007_a/expand.sql", EXPAND)
+    winner = service.migrator.pin("r-1")
+    service.write("0007_a/expand.sql", "ALTER TABLE users ADD COLUMN loser TEXT;\n")
+    assert service.migrator.pin("r-1") != winner
+    assert service.drive(given=order(pinned=winner)).verdict is Verdict.PASS
+    assert service.columns() == ["id", "old", "new"]
+
+
+@pytest.mark.real
+def test_where_nothing_is_kept_files_that_are_others_than_what_was_asked_with_are_refused(service: Service) -> None:
+    """On another machine, say; each by its name, with the way out. A contract goes by what the ledger has."""
+    service.write("0007_a/expand.sql", EXPAND)
+    service.write("0007_a/contract.sql", "ALTER TABLE users DROP COLUMN old;\n")
+    service.write("0008_b/expand.sql", "CREATE TABLE visits (id INTEGER);\n")
+    given = order(pinned=service.migrator.pin("r-1"))
+    shutil.rmtree(service.folder / ".greenroom/migrations/kept")
+    asked = service.folder / "migrations"
+    shutil.move(asked, service.folder / "asked")
+    gone = service.drive(given=given)
+    assert gone.verdict is Verdict.FAIL
+    assert "0007_a was there, and is gone, when release r-1 was asked for; deploy again" in gone.reason
+    service.write("0007_a/expand.sql", "ALTER TABLE users ADD COLUMN other TEXT;\n")
+    service.write("0009_c/expand.sql", "CREATE TABLE more (id INTEGER);\n")
+    found = service.drive(given=given)
+    assert found.verdict is Verdict.FAIL
+    assert [line.partition(" when ")[0] for line in found.evidence] == [
+        "0007_a had another text",
+        "0008_b was there, and is gone,",
+        "0009_c was not there",
+    ]
+    assert service.columns() == ["id", "old"]
+    shutil.rmtree(asked)
+    shutil.move(service.folder / "asked", asked)
+    assert service.drive(given=given).verdict is Verdict.PASS
+    service.write("0007_a/contract.sql", "DROP TABLE users;\n")
+    live = {"running": "42", "baked": True, "colours": {"blue": "", "green": "42"}}
+    let = {"overrides": {"evidence": "bob looked", "old-sessions": "none", "soft-drop": "now"}}
+    contracted = service.drive(Stage.CONTRACT, replace(given, **live, **let))
+    assert contracted.verdict is Verdict.PASS, contracted
+    assert service.columns() == ["id", "new"]
+
+
+@pytest.mark.real
+def test_what_an_older_greenroom_has_kept_is_used(service: Service) -> None:
+    """Its journal has no checksums, its folders no more than the release's name."""
+    kept = service.folder / ".greenroom/migrations/kept/r-1/0007_a"
+    kept.mkdir(parents=True)
+    (kept / "expand.sql").write_text(EXPAND)
+    service.write("0008_b/expand.sql", "CREATE TABLE visits (id INTEGER);\n")
+    assert service.drive().verdict is Verdict.PASS
+    assert [part.migration for part in service.migrator.observe("shop").parts] == ["0007_a"]
 
 
 @pytest.mark.real
@@ -281,9 +351,9 @@ def test_whoever_has_the_newer_lease_begins_anew(service: Service) -> None:
 
 @pytest.mark.real
 def test_a_release_that_was_pinned_without_a_folder_has_none(service: Service) -> None:
-    service.migrator.pin("r-1")
+    given = order(pinned=service.migrator.pin("r-1"))
     service.write("0007_a/expand.sql", EXPAND)
-    assert service.drive().verdict is Verdict.PASS
+    assert service.drive(given=given).verdict is Verdict.PASS
     assert service.columns() == ["id", "old"]
 
 
@@ -304,6 +374,55 @@ class TestOnPostgres:
         assert found.verdict is Verdict.FAIL
         assert "migrations/0007_a/expand.sql:2" in found.reason
         assert base.columns() == ["id", "old"]
+
+    def test_what_was_begun_under_an_older_lease_stops_once_the_new_leader_has_asked(
+        self, tmp_path: Path, base: Base
+    ) -> None:
+        """Both on one machine. The new one tells the ledger at once, and begins anew when the other has stopped."""
+        service = Service(tmp_path, url=base.url, tries=1000)
+        service.write("0007_a/expand.sql", EXPAND)
+        log = tmp_path / ".greenroom/logs/migrations/r-1-expand.log"
+        with base.application() as other, other.transaction():
+            other.execute("SELECT 1 FROM users")
+            late = service.migrator.advance(Stage.EXPAND, order(), None).memo
+            until(lambda: log.exists() and "tries again" in log.read_text(), "the statement waits")
+            memo = service.migrator.advance(Stage.EXPAND, order(epoch=2), late).memo
+            assert base.sql("SELECT epoch FROM greenroom.release") == [(2,)]
+            with pytest.raises(Permanent, match="under epoch 1"):
+                service.migrator.advance(Stage.EXPAND, order(), None)
+        answer = tmp_path / ".greenroom/migrations/work/r-1-expand.answer.json"
+        until(answer.exists, "the old one has stopped")
+        assert Answer.read(json.loads(answer.read_text())).outdated
+        assert base.columns() == ["id", "old"]
+        assert service.migrator.advance(Stage.EXPAND, order(epoch=2), memo).verdict is Verdict.WAIT
+        assert service.drive(given=order(epoch=2)).verdict is Verdict.PASS
+
+    def test_a_contract_that_is_at_work_ends_when_a_release_begins(self, tmp_path: Path, base: Base) -> None:
+        """By an engine with this migrator, though all else is a fake."""
+        service = Service(tmp_path, url=base.url, tries=1000)
+        service.write("0007_a/expand.sql", "CREATE TABLE new (id INTEGER);\n")
+        service.write("0007_a/contract.sql", "ALTER TABLE users DROP COLUMN old;\n")
+        assert service.drive().verdict is Verdict.PASS
+        stage = EngineStage(plan=replace(SHORT, gates=MIGRATING))
+        gate = SchemaGate(service.migrator, Stage.CONTRACT, "shop")
+        stage.adapters = replace(stage.adapters, gates={**stage.adapters.gates, "contract": gate})
+        stage.established()
+        stage.run(20.0)  # nothing is warm any more
+        log = tmp_path / ".greenroom/logs/migrations/r-0001-contract.log"
+        with base.application() as other, other.transaction():
+            other.execute("SELECT 1 FROM users")
+            stage.request("contract", allow=dict.fromkeys(("evidence", "old-sessions", "soft-drop"), "I looked"))
+            stage.run(20.0, lambda _: bool(service.jobs()))
+            [job] = service.jobs()
+            until(lambda: log.exists() and "tries again" in log.read_text(), "it waits for its lock")
+            stage.deploy("2.0")
+            stage.run(1.0)
+            assert not service.jobs()
+            assert not Path(f"/proc/{job}").exists()
+        assert stage.service.contract is not None
+        assert stage.service.contract.open
+        assert base.columns() == ["id", "old"]
+        assert stage.until_ended().version == "2.0"
 
     def test_withdraw_ends_a_build_and_leaves_no_index(self, tmp_path: Path, base: Base) -> None:
         service = Service(tmp_path, url=base.url)

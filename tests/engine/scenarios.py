@@ -211,6 +211,16 @@ def contract_or_back(stage: Stage) -> None:
     stage.run(40.0)
 
 
+def contract_and_release(stage: Stage) -> None:
+    """A release begins while a contract is at work."""
+    stage.run(20.0)  # nothing is warm any more
+    stage.migrator.asks = 1000
+    stage.request("contract")
+    stage.run(1.0)
+    stage.migrator.asks = 1
+    release(stage)
+
+
 def expand_refused(stage: Stage) -> None:
     stage.migrator.refused[SchemaStage.EXPAND] = "expand.sql:3: 1.0 still writes users.name"
     release(stage)
@@ -253,6 +263,7 @@ PLAYS = (
     Play("contract", contracted, SUCCEEDED, "2.0", MIGRATES),
     Play("contract-auto", happy, SUCCEEDED, "2.0", replace(MIGRATES, contracts=True)),
     Play("contract-or-back", contract_or_back, SUCCEEDED, "2.0", MIGRATES),
+    Play("contract-release", contract_and_release, SUCCEEDED, "2.0", MIGRATES),
     Play("expand-refused", expand_refused, ABORTED, "1.0", MIGRATES),
     Play("backfill-abort", backfill_aborted, ABORTED, "1.0", MIGRATES),
     Play("migrated-back", rolled_back_by_hand, ROLLED_BACK, "1.0", MIGRATES),

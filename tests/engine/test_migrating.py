@@ -212,6 +212,49 @@ def test_a_contract_that_waits_lets_the_next_release_begin_and_goes_on_after_it(
     stage.assert_sound()
 
 
+@pytest.mark.parametrize("at_work", [True, False])
+def test_a_contract_that_is_at_work_ends_before_a_release_does_anything(at_work: bool) -> None:
+    """Also where nothing was heard of it yet. It is asked for again when the release is over."""
+    stage = staged()
+    stage.until_ended()
+    stage.request("retire")
+    stage.migrator.asks = 100000
+    stage.request("contract")
+    if at_work:
+        stage.run(20.0)
+    stage.deploy("3.0")
+    stage.run(1.0)
+    assert stage.migrator.withdrawn == [SchemaStage.CONTRACT]
+    asked = stage.service.contract
+    assert asked is not None
+    assert asked.judged is not None
+    assert (asked.open, asked.judged.reason) == (True, "release r-0003 has begun; it goes on when that is over")
+    stage.migrator.asks = 1
+    stage.until_ended()
+    assert stage.migrator.withdrawn == [SchemaStage.CONTRACT]
+    stage.run(PLAN.keep_warm + 20.0)
+    assert stage.migrator.done[SchemaStage.CONTRACT] == "3.0"
+    stage.assert_sound()
+
+
+def test_what_the_release_was_asked_with_is_told_to_the_migrator() -> None:
+    """Up to the contract. A journal of before knows no checksums."""
+    stage = Stage(plan=PLAN)
+    stage.established()
+    stage.request("deploy", version="2.0", plan=PLAN.document(), definition={}, migrations={"0001_one": "abc"})
+    stage.until_ended()
+    assert stage.migrator.pinned == {"0001_one": "abc"}
+    stage.request("retire")
+    stage.migrator.pinned = None
+    stage.request("contract")
+    stage.run(30.0, lambda s: SchemaStage.CONTRACT in s.migrator.done)
+    assert stage.migrator.pinned == {"0001_one": "abc"}
+    stage.deploy("3.0")
+    stage.until_ended()
+    assert stage.migrator.pinned is None
+    stage.assert_sound()
+
+
 def test_a_way_back_that_is_over_does_not_keep_a_later_contract_waiting() -> None:
     stage = staged()
     stage.until_ended()

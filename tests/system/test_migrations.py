@@ -103,6 +103,10 @@ def test_a_rename_under_load_with_a_way_back_and_the_end_of_the_old_name(club: C
     club.write(bake="1s")
     version = club.deployed()
     assert club.serves(version)
+    asked = club.service().release
+    assert asked is not None
+    assert asked.pinned is not None
+    assert list(asked.pinned) == [folder.name]
     refused = club.run("db", "contract").expect(4)
     assert "is warm on" in refused.err
     status = json.loads(club.run("status", "--json").out)

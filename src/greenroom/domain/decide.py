@@ -10,6 +10,7 @@ only; nothing is stopped that the router was not seen to have left.
 from __future__ import annotations
 
 from greenroom.domain.actions import Decision, Do, Note, Route, Wait
+from greenroom.domain.gating import halted
 from greenroom.domain.going_back import aborting, rolling_back
 from greenroom.domain.judging import figures_beside
 from greenroom.domain.model import Verdict
@@ -42,6 +43,8 @@ def _next(scene: Scene) -> Decision:
         return noted
     if release is None:
         return upkeep(scene)
+    if step := halted(scene, release):
+        return step
     if release.going_back and release.phase not in (Phase.ABORTING, Phase.ROLLING_BACK):
         facts = {"figures": figures_beside(scene, release)} if release.row.exposed else {}
         return back(release, release.going_back, **facts)

@@ -8,13 +8,16 @@ from greenroom.domain import verdicts
 from greenroom.domain.actions import Ask, Decision, Do, Note, Wait, Withdraw
 from greenroom.domain.model import Verdict
 from greenroom.domain.moves import back, failed
-from greenroom.domain.plan import Gate
-from greenroom.domain.records import Judged
+from greenroom.domain.plan import CONTRACT, Gate
+from greenroom.domain.records import Judged, Outcome
 from greenroom.domain.release import Release
 from greenroom.domain.routes import Scene
 
 VERDICT_IN_VAIN = 5
 """How often a gate may fail to answer before that is its answer."""
+
+HALTS_WITHIN = 15.0
+"""Seconds for which a contract is told to stop; the ledger refuses it in any case what it would write later."""
 
 
 def closed(scene: Scene, release: Release) -> Decision | None:
@@ -55,7 +58,25 @@ def withdrawn(scene: Scene, release: Release) -> Decision | None:
     asked = [Withdraw(gate.name, None, gate=True) for gate in release.plan.gates]
     for action in [*asked, *(Withdraw(name, None) for name in release.plan.checks)]:
         found = release.judgement(action.subject)
-        done = any(f"/withdraw/{action.target}/" in key and a.outcome for key, a in scene.service.attempts.items())
-        if found is not None and found.verdict is Verdict.WAIT and not done:
+        if found is not None and found.verdict is Verdict.WAIT and not _ended(scene, action):
             return Do(replace(action, memo=found.memo), f"end {action.target}")
     return None
+
+
+def halted(scene: Scene, release: Release) -> Decision | None:
+    """Until the contract that was being carried out when this release began has stopped: it goes on after it."""
+    contract = scene.service.contract
+    if contract is None or not contract.overtaken or scene.service.active is None or release.row.exposed:
+        return None
+    action = Withdraw(CONTRACT.name, contract.judged.memo if contract.judged else None, gate=True)
+    if not _ended(scene, action, within=HALTS_WITHIN):
+        return Do(action, "end the contract; it goes on after the release")
+    why = f"release {release.id} has begun; it goes on when that is over"
+    return Note(Judged("", CONTRACT.subject, Verdict.WAIT, why))
+
+
+def _ended(scene: Scene, action: Withdraw, within: float = 0.0) -> bool:
+    """It was, or will not be, or was tried for so long."""
+    sure = (Outcome.DONE, Outcome.PERMANENT)
+    tried = [a for key, a in scene.service.attempts.items() if f"/withdraw/{action.target}/" in key and a.outcome]
+    return any(a.outcome in sure or scene.now >= a.first + within for a in tried)

@@ -37,6 +37,7 @@ class Case:
     `approvals`: since this gate was first asked. `now`, `since` (of the stage): seconds since 1970. `baseline`: the version
     that serves users meanwhile (of a contract: the one that served before), "" for none. `epoch`: of the lease.
     `overrides`: of a contract: what somebody lets go, by its rule, each with the reason. `begun`: when the release began.
+    `pinned`: by migration, its checksum when the release was asked for; None: not known.
     `until`: in the bake, when its time is over: a gate that watches waits so long. 0 at any other stage.
     """
 
@@ -57,3 +58,4 @@ class Case:
     overrides: Mapping[str, str] = field(default_factory=dict)
     begun: float = 0.0
     until: float = 0.0
+    pinned: Mapping[str, str] | None = None

@@ -44,6 +44,8 @@ class Deployed:
     definition: Document
     plan: Plan
     since: float
+    pinned: Mapping[str, str] | None = None
+    """By migration, its checksum when the release was asked for; None: not known."""
 
     def spec(self, role: Role, *, sweep: bool = False) -> EnvironmentSpec:
         return EnvironmentSpec(self.release, self.version, self.artefact, role, self.definition, sweep)
@@ -84,6 +86,8 @@ class Release:
     phase: Phase = Phase.BUILD
     overrides: Mapping[str, str] = field(default_factory=dict)
     """Gates that are not asked, each with the reason that was given."""
+    pinned: Mapping[str, str] | None = None
+    """By migration, its checksum when the release was asked for; None: not known."""
     approvals: Mapping[str, tuple[Approval, ...]] = field(default_factory=dict)
     """By gate: who said yes."""
     since: float = 0.0
@@ -174,7 +178,8 @@ class Release:
         return ""
 
     def deployed(self, since: float) -> Deployed:
-        return Deployed(self.id, self.version, self.colour, self.artefact, self.definition, self.plan, since)
+        about = (self.id, self.version, self.colour, self.artefact, self.definition, self.plan)
+        return Deployed(*about, since, self.pinned)
 
     def artefact_spec(self) -> ArtefactSpec:
         return ArtefactSpec(self.id, self.version, self.definition)
@@ -193,6 +198,8 @@ class Contract:
     judged: Judgement | None = None
     allowed: Mapping[str, str] = field(default_factory=dict)
     """What somebody lets go, by its rule, each with the reason."""
+    overtaken: bool = False
+    """A release has begun since the last answer, while what it has begun may still be at work."""
 
     @property
     def open(self) -> bool:

@@ -55,11 +55,13 @@ def _begin(state: Service, record: Requested, at: float) -> Service:
         baseline=state.active,
         why=record.why or "requested",
         overrides=details.get("overrides", {}),
+        pinned=details.get("migrations"),
     )
     if release.plan.gates_of(When.SOURCE):
         release = replace(release, phase=Phase.GATES)
     kept = tuple(r for r in past if r is not None)
-    contract = state.contract if state.contract is not None and state.contract.open else None
+    asked = state.contract
+    contract = replace(asked, overtaken=True) if asked is not None and asked.open else None
     fresh: dict[str, Any] = {"down": False, "unseen": None, "attempts": {}, "contract": contract}
     return replace(state, release=release, past=kept, count=state.count + 1, **fresh)
 
@@ -169,7 +171,7 @@ def _judged(state: Service, record: Judged, at: float) -> Service:
         state = replace(state, left=dict.fromkeys(Colour, at), unsure=False)
     if record.subject == CONTRACT.subject:
         asked = state.contract or Contract("greenroom", "migrations.contract: auto", at)
-        asked = replace(asked, judged=judgement)
+        asked = replace(asked, judged=judgement, overtaken=False)
         return replace(state, contract=asked, contracted=at if asked.took else state.contracted)
     if record.subject == "look":
         state = replace(state, unseen=judgement if record.verdict is Verdict.UNKNOWN else None)

@@ -186,7 +186,8 @@ class Order:
 
     `running`: the version that serves users meanwhile (expand, backfill: the baseline; contract: the active one), "" for
     none; `gone`: the version whose environment was retired. `colours`: by colour, the version there, "" where nothing runs.
-    `pinned`: by migration, the checksum that was pinned when the release was asked for. `artefact`: the folder or digest.
+    `pinned`: by migration, the checksum that it had when the release was asked for; None: nobody wrote that down.
+    `artefact`: the folder or digest.
     `overrides`: by `FILE:LINE` or rule, the reason why a refused statement may run. `baked`: the release of `version` has
     succeeded. `closed`: who gave up the way back, "" for nobody.
     """
@@ -200,7 +201,7 @@ class Order:
     running: str = ""
     gone: str = ""
     colours: Mapping[str, str] = field(default_factory=dict)
-    pinned: Mapping[str, str] = field(default_factory=dict)
+    pinned: Mapping[str, str] | None = None
     artefact: str = ""
     overrides: Mapping[str, str] = field(default_factory=dict)
     baked: bool = False

@@ -53,7 +53,7 @@ def case_of(
     release = service.release
     if release is None:
         raise ValueError("nothing is being released")
-    if gate == CONTRACT.name and service.running is None:
+    if gate == CONTRACT.name:
         return _contract_case(service, now, epoch)
     there = release.phase not in _UNREACHED
     test = test and not release.row.exposed
@@ -69,10 +69,9 @@ def case_of(
     said = release.approvals.get(gate, ())
     baseline = release.baseline.version if release.baseline else ""
     more = (public, release.by, release.artefact, said, now, release.since, baseline, epoch)
+    about = (release.id, release.version, release.colour, url, headers, variables, *more)
     until = release.since + release.plan.bake if release.phase is Phase.BAKE else 0.0
-    return Case(
-        release.id, release.version, release.colour, url, headers, variables, *more, begun=release.begun, until=until
-    )
+    return Case(*about, begun=release.begun, until=until, pinned=release.pinned)
 
 
 def _contract_case(service: Service, now: float, epoch: int) -> Case:
@@ -94,4 +93,5 @@ def _contract_case(service: Service, now: float, epoch: int) -> Case:
         baseline=before,
         epoch=epoch,
         overrides=asked.allowed if asked else {},
+        pinned=active.pinned,
     )

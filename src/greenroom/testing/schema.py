@@ -30,10 +30,13 @@ class FakeMigrator:
         self.foreseen: Sequence[str] = ()
         self.done: dict[Stage, str] = {}
         self.withdrawn: list[Stage] = []
+        self.contracting = ""
+        """The version for which a contract is at work."""
         self.epoch = 0
         self.going_back = ""
         self.overrides: Mapping[str, str] = {}
-        """Of the last order."""
+        self.pinned: Mapping[str, str] | None = None
+        """Both of the last order."""
 
     def observe(self, service: str) -> SchemaState:
         done = [Part("0001_one", stage, Stand.DONE, version=version) for stage, version in self.done.items()]
@@ -42,8 +45,9 @@ class FakeMigrator:
     def problems(self) -> list[str]:
         return []
 
-    def pin(self, release: str) -> None:
+    def pin(self, release: str) -> Mapping[str, str]:
         self.world.note(f"the migrations of {release} were pinned")
+        return {"0001_one": "its checksum"}
 
     def judge(self, stages: Sequence[Stage], order: Order) -> Sequence[Ruled]:
         return self.judged
@@ -52,11 +56,14 @@ class FakeMigrator:
         self.world.settle()
         if order.epoch < self.epoch:
             return Finding(Verdict.FAIL, f"the ledger was told under epoch {self.epoch}; {order.epoch} is older")
-        self.epoch, self.overrides = order.epoch, order.overrides
+        self.epoch, self.overrides, self.pinned = order.epoch, order.overrides, order.pinned
         if reason := self.refused.get(stage):
             return Finding(self.verdict, reason)
         asked = int((memo or {}).get("asked", 0)) + 1
+        if stage is Stage.EXPAND and self.contracting:
+            self.world.violated(f"expand of {order.version} while the contract for {self.contracting} is at work")
         if self.done.get(stage) != order.version and asked <= self.asks:
+            self.contracting = order.version if stage is Stage.CONTRACT else self.contracting
             return Finding(Verdict.WAIT, f"statement {asked} of {self.asks}", 0.2, {"asked": asked})
         self.world.note(f"{stage} of {order.version} is done")
         if stage is Stage.CONTRACT:
@@ -66,6 +73,7 @@ class FakeMigrator:
 
     def _contract(self, order: Order) -> None:
         """The old goes: nobody who knows it may be there, or come back."""
+        self.contracting = ""
         world = self.world
         for colour in COLOURS:
             group = world.groups[colour]
@@ -78,6 +86,7 @@ class FakeMigrator:
 
     def withdraw(self, stage: Stage, order: Order, memo: Document | None) -> None:
         self.withdrawn.append(stage)
+        self.contracting = "" if stage is Stage.CONTRACT else self.contracting
 
     def hold(self, order: Order, going_back: bool) -> Finding:
         if going_back and Stage.CONTRACT in self.done:

@@ -47,6 +47,11 @@ class Found:
     migrations: tuple[Migration, ...]
     problems: tuple[str, ...]
 
+    @property
+    def checksums(self) -> dict[str, str]:
+        """By name."""
+        return {migration.name: migration.checksum for migration in self.migrations}
+
 
 def read(folder: Path, shown: str, dialect: Dialect) -> Found:
     """`shown`: the folder as people call it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
@@ -35,7 +36,11 @@ def answer(ask: Ask, settings: SqlSettings, tell: Tell) -> Answer:
 
 
 def work(ask: Ask, settings: SqlSettings, tell: Tell) -> Finding:
-    migrations = brought(ask, settings)
+    if ask.stage is Stage.CONTRACT and not Path(ask.folder).is_dir():
+        migrations: Sequence[Migration] = _kept(ask, settings)
+        ask = replace(ask, order=replace(ask.order, pinned=None))
+    else:
+        migrations = _brought(ask, settings)
     ruled = judged(settings, [ask.stage], ask.order, migrations)
     refused = [one for one in ruled if one.ruling is Ruling.REFUSE]
     if refused:
@@ -54,24 +59,23 @@ def work(ask: Ask, settings: SqlSettings, tell: Tell) -> Finding:
             assert_never(ask.stage)
 
 
-def brought(ask: Ask, settings: SqlSettings) -> Sequence[Migration]:
-    """What the release brought along. A contract may come when its files are gone: the ledger has kept them."""
-    folder = Path(ask.folder)
-    if ask.stage is Stage.CONTRACT and not folder.is_dir():
-        return _kept(ask, settings)
-    found = files.read(folder, ask.shown, dialect_of(settings.url))
-    standing.refuse(found.problems)
+def _brought(ask: Ask, settings: SqlSettings) -> Sequence[Migration]:
+    """What the release brought along, as it was asked for."""
+    found = files.read(Path(ask.folder), ask.shown, dialect_of(settings.url))
+    standing.refuse([*found.problems, *standing.unpinned(ask.order, found.migrations)])
     return found.migrations
 
 
 def _kept(ask: Ask, settings: SqlSettings) -> list[Migration]:
+    """A contract may come when its files are gone: the ledger has kept the texts."""
     session = of(settings.url).open("contract")
     try:
         ledger = Ledger(session, ask.order.service)
-        rows = [row for row in ledger.migrations() if row.release == ask.order.release] if ledger.made else []
+        rows = ledger.migrations() if ledger.made else []
     finally:
         session.close()
-    names = dict.fromkeys(row.name for row in rows)
+    brought = ask.order.pinned or {}
+    names = dict.fromkeys(row.name for row in rows if row.release == ask.order.release or row.name in brought)
     return [Migration(name, {r.stage: Script(r.file, r.text) for r in rows if r.name == name}) for name in names]
 
 

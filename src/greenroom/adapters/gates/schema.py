@@ -37,6 +37,7 @@ class SchemaGate:
             case.now,
             running=case.version if contract else case.baseline,
             gone=case.baseline if contract else "",
+            pinned=case.pinned,
             colours={str(case.colour): case.version, str(case.colour.other): beside},
             artefact=case.artefact,
             overrides=case.overrides,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -43,25 +44,36 @@ class SqlMigrator(LedgerMigrator[SqlSettings]):
         except UsageError as error:  # a library that is missing
             return [f"migrations: {error.message}; {error.hint}"]
 
-    def pin(self, release: str) -> None:
-        kept = self._kept(release)
+    def pin(self, release: str) -> Mapping[str, str]:
+        """Of two requests at one instant each keeps its own: which of them was written down, the checksums tell."""
+        parent = self.place.state / "migrations" / "kept"
         try:
-            shutil.rmtree(kept, ignore_errors=True)  # of a request that was never written down
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            new = Path(tempfile.mkdtemp(prefix=".new-", dir=kept.parent))
+            parent.mkdir(parents=True, exist_ok=True)
+            new = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
             try:
                 if self._folder.is_dir():
                     shutil.copytree(self._folder, new / "files", symlinks=False)
                 else:
                     (new / "files").mkdir()
-                os.rename(new / "files", kept)
+                os.utime(new / "files")
+                pinned = self._sums(new / "files")
+                self._keep(new / "files", self._kept(release, pinned), pinned)
             finally:
                 shutil.rmtree(new, ignore_errors=True)
-            _prune(kept.parent)
+            _prune(parent)
         except OSError as error:
-            if kept.is_dir():  # somebody else was first
-                return
             raise Temporary(f"the migrations cannot be kept for release {release}: {error}") from error
+        return pinned
+
+    def _keep(self, files: Path, kept: Path, pinned: Mapping[str, str]) -> None:
+        """The same may be there already, of a request that was never written down."""
+        if kept.is_dir() and self._sums(kept) != pinned:
+            shutil.rmtree(kept)
+        try:
+            os.rename(files, kept)
+        except OSError:
+            if not kept.is_dir():
+                raise
 
     def judge(self, stages: Sequence[Stage], order: Order) -> Sequence[Ruled]:
         from greenroom.adapters.database.judgement import judged, objected
@@ -73,8 +85,8 @@ class SqlMigrator(LedgerMigrator[SqlSettings]):
         return [*against, *judged(self.settings, stages, order, found.migrations, planning=True)]
 
     def advance(self, stage: Stage, order: Order, memo: Document | None) -> Finding:
-        source = self._source(order)
-        if self._nothing(stage, source):
+        source = self._source(stage, order)
+        if self._nothing(stage, source, order):
             return Finding(Verdict.PASS, "the release brings nothing for it")
         from greenroom.adapters.database.job import Ask
 
@@ -84,20 +96,31 @@ class SqlMigrator(LedgerMigrator[SqlSettings]):
     def withdraw(self, stage: Stage, order: Order, memo: Document | None) -> None:
         self._work(stage, order).withdraw()
 
-    def _source(self, order: Order) -> Path:
-        """As it was pinned; where nothing was (a contract of what is live, another machine), as it is."""
-        kept = self._kept(order.release)
-        return kept if kept.is_dir() else self._folder
+    def _source(self, stage: Stage, order: Order) -> Path:
+        """As it was pinned. Where that is not kept (on another machine), as it is: whether it is the same, the work looks; a
+        contract then goes by what the ledger has.
+        """
+        kept = self._kept(order.release, order.pinned)
+        if kept.is_dir() or (stage is Stage.CONTRACT and order.pinned is not None):
+            return kept
+        return self._folder
 
-    def _nothing(self, stage: Stage, source: Path) -> bool:
+    def _nothing(self, stage: Stage, source: Path, order: Order) -> bool:
         """Neither a file of this stage, nor, of an expand, one that is to be remembered for later."""
         found = self._read(source)
         if found.problems or stage is Stage.CONTRACT:
             return False
+        if order.pinned is not None and order.pinned != found.checksums:
+            return False
         return not any(stage is Stage.EXPAND or stage in migration.scripts for migration in found.migrations)
 
-    def _kept(self, release: str) -> Path:
-        return self.place.state / "migrations" / "kept" / slug(release)
+    def _kept(self, release: str, pinned: Mapping[str, str] | None) -> Path:
+        """Without checksums: as an older Greenroom kept it."""
+        of_these = "" if pinned is None else "-" + sha256(repr(sorted(pinned.items())).encode()).hexdigest()[:12]
+        return self.place.state / "migrations" / "kept" / f"{slug(release)}{of_these}"
+
+    def _sums(self, folder: Path) -> Mapping[str, str]:
+        return self._read(folder).checksums
 
     def _read(self, folder: Path) -> Found:
         from greenroom.adapters.database import files

@@ -8,7 +8,7 @@ tool's ledger.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -122,8 +122,9 @@ class ToolMigrator(LedgerMigrator[ToolSettings]):
         """The tool itself is not asked: it may need what only the artefact has."""
         return self._unusable()
 
-    def pin(self, release: str) -> None:
+    def pin(self, release: str) -> Mapping[str, str] | None:
         """The migrations are part of the artefact, which never changes."""
+        return None
 
     def judge(self, stages: Sequence[Stage], order: Order) -> Sequence[Ruled]:
         from greenroom.adapters.migrators.carrying import judged_steps

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -121,13 +121,14 @@ class MigratorContract:
         assert bench.migrator().problems()
 
     def test_a_release_keeps_what_it_was_asked_with(self, bench: MigratorBench) -> None:
-        """Whatever the folder holds later. What was kept for a request that was never written down is replaced."""
+        """Whatever the folder holds later, and whatever was kept for requests that were never written down."""
         bench.bring("harmful")
         bench.migrator().pin("r-1")
         bench.bring("good")
-        bench.migrator().pin("r-1")
+        pinned = bench.migrator().pin("r-1")
         bench.bring("harmful")
-        assert drive(bench, Stage.EXPAND).verdict is Verdict.PASS
+        bench.migrator().pin("r-1")
+        assert drive(bench, Stage.EXPAND, order(bench, pinned=pinned)).verdict is Verdict.PASS
         assert bench.expanded()
 
     def test_who_comes_after_a_crash_goes_on_where_the_other_was(self, bench: MigratorBench) -> None:
@@ -197,9 +198,9 @@ class MigratorContract:
             gone.hold(order(bench), True)
 
 
-def order(bench: MigratorBench, *, release: str = "r-1", epoch: int = 1) -> Order:
+def order(bench: MigratorBench, *, release: str = "r-1", epoch: int = 1, **more: Any) -> Order:
     colours = {"blue": "41", "green": "42"}
-    return Order(bench.service, release, "42", "ann", epoch, 1_795_608_000.0, running="41", colours=colours)
+    return Order(bench.service, release, "42", "ann", epoch, 1_795_608_000.0, running="41", colours=colours, **more)
 
 
 def begun(bench: MigratorBench) -> Document | None:

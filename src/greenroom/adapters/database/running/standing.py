@@ -18,7 +18,7 @@ _BEGUN = (Stand.RUNNING, Stand.DONE, Stand.SOFT)
 def objections(ledger: Ledger, order: Order, migrations: Sequence[Migration]) -> list[str]:
     """Why these may not run here, each with the way out: all that is wrong, not the first of it."""
     recorded = {(row.name, row.stage): row for row in ledger.migrations()}
-    found = [text for migration in migrations if (text := _unpinned(migration, order))]
+    found = unpinned(order, migrations)
     for migration in migrations:
         for stage, script in sorted(migration.scripts.items()):
             row = recorded.get((migration.name, stage))
@@ -40,12 +40,16 @@ def _impossible(script: Script, dialect: Dialect) -> list[str]:
     return found
 
 
-def _unpinned(migration: Migration, order: Order) -> str:
-    pinned = order.pinned.get(migration.name)
-    if not order.pinned or pinned == migration.checksum:
-        return ""
-    was = "was not there" if pinned is None else "had another text"
-    return f"{migration.name} {was} when release {order.release} was asked for; deploy again, as a new release."
+def unpinned(order: Order, migrations: Sequence[Migration]) -> list[str]:
+    """What is not as it was when the release was asked for, each with the way out."""
+    if order.pinned is None:
+        return []
+    now = {migration.name: migration.checksum for migration in migrations}
+    was = {name: "was not there" if name not in order.pinned else "had another text" for name in now}
+    wrong = {name: was[name] for name in now if order.pinned.get(name) != now[name]}
+    wrong |= dict.fromkeys(order.pinned.keys() - now.keys(), "was there, and is gone,")
+    way = "deploy again: a new release takes the files as they are then"
+    return [f"{name} {how} when release {order.release} was asked for; {way}." for name, how in sorted(wrong.items())]
 
 
 def _changed(ledger: Ledger, row: Recorded, script: Script) -> str:
