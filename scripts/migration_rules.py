@@ -14,6 +14,7 @@ from pathlib import Path
 from generated import main
 from greenroom.adapters.database.judging import RULES, Context, Example, Rule, Schema, created, judge
 from greenroom.adapters.database.reading import split
+from greenroom.adapters.database.schemas import USUAL, of_statements
 from greenroom.domain.schema import Dialect, Ruled, Ruling
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "migration-rules.md"
@@ -47,7 +48,8 @@ def _section(rule: Rule) -> str:
 def _judged(example: Example) -> list[Ruled]:
     dialect, before = example.dialect, split(example.before, example.dialect)
     schema = Schema(split(example.schema, dialect)) if example.schema else None
-    context = Context(dialect, "41", schema, before, created=created(before, dialect))
+    path = of_statements(schema.statements) if schema and dialect is Dialect.POSTGRES else USUAL
+    context = Context(dialect, "41", schema, before, created=created(before, dialect, path), path=path)
     return judge(split(example.sql, dialect, "file.sql"), example.stage, context)
 
 

@@ -22,7 +22,7 @@ def read(sql: str, dialect: Dialect = POSTGRES) -> list[Change]:
     [
         (
             "ALTER TABLE ONLY public.Users ADD COLUMN IF NOT EXISTS \"New\" varchar(20)[] DEFAULT 'a'::text NOT NULL",
-            [c.AddColumn("users", Column("New", "varchar(20)[]", False, "'a'::text"), True)],
+            [c.AddColumn("public.users", Column("New", "varchar(20)[]", False, "'a'::text"), True)],
         ),
         (
             "alter table a add b double precision default -(1 + 2) check (b > 0), drop column if exists z cascade",

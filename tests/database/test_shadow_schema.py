@@ -82,7 +82,7 @@ def rehearsed(shadow: Shadow, sql: str, schema: Source) -> list[Facts]:
 
 def test_the_schema_of_a_rich_target(shadow: Shadow, target: str) -> None:
     found = source(target)
-    assert (found.version, found.search_path) == (shadow.version, "shop, public")
+    assert (found.version, found.path.schemas) == (shadow.version, ("shop", "public"))
     assert "greenroom.migration" not in found.text
     assert "somebody" not in found.text
     facts = rehearsed(
@@ -92,18 +92,23 @@ def test_the_schema_of_a_rich_target(shadow: Shadow, target: str) -> None:
         found,
     )
     assert all(one.seen for one in facts), facts
-    assert {d.name for d in facts[0].differences} == {"shop.orders.x", "shop.orders_2026.x"}
-    assert facts[1].rewrites == ("users",)
-    assert {(d.kind, d.name) for d in facts[3].differences} == {("extension", "pg_trgm"), ("index", "users_name")}
-    assert [(d.kind, d.name, d.removed) for d in facts[4].differences] == [("privilege", "public on users", True)]
+    assert {d.name for d in facts[0].differences} == {"orders.x", "orders_2026.x"}
+    assert facts[1].rewrites == ("public.users",)
+    assert {(d.kind, d.name) for d in facts[3].differences} == {
+        ("extension", "pg_trgm"),
+        ("index", "public.users_name"),
+    }
+    assert [(d.kind, d.name, d.removed) for d in facts[4].differences] == [
+        ("privilege", "public on public.users", True)
+    ]
 
 
 def test_rows_and_bytes_are_estimated(target: str) -> None:
     with closing(of(target).open("sizes")) as session:
         found = sizes(session)
-    assert found["users"].rows == 1000
-    assert found["users"].bytes > 100_000
-    assert found["shop.orders_2026"].rows == 0
+    assert found["public.users"].rows == 1000
+    assert found["public.users"].bytes > 100_000
+    assert found["orders_2026"].rows == 0
     assert "greenroom.migration" not in found
 
 

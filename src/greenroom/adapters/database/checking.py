@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import PurePath
 
-from greenroom.adapters.database.judging import Context, Schema, created, judge
+from greenroom.adapters.database.judging import Context, Schema, created, judge, tables
 from greenroom.adapters.database.reading import Statement, split
+from greenroom.adapters.database.schemas import USUAL, SearchPath, of_statements
 from greenroom.adapters.database.shadow.facts import Facts
 from greenroom.domain.schema import Dialect, Ruled, Stage
 from greenroom.errors import UsageError
@@ -33,20 +34,22 @@ def check(
     before = [(name, split(body, dialect, name)) for name, body in applied]
     every = [one for _, found in before for one in found]
     own = [one for name, found in before for one in found if stage is Stage.CONTRACT or _beside(name, file)]
-    known = None if schema is None else _schema(schema, dialect)
+    known, path = (None, USUAL) if schema is None else _schema(schema, dialect)
     facts = _facts(shadow, dialect, schema or "", every, statements) if shadow else {}
-    context = Context(dialect, schema=known, applied=every, facts=facts, created=created(own, dialect))
+    made = created(own, dialect, path, tables(known, dialect, path))
+    context = Context(dialect, schema=known, applied=every, facts=facts, created=made, path=path)
     return judge(statements, stage, context)
 
 
 @lru_cache(maxsize=1)
-def _schema(text: str, dialect: Dialect) -> Schema:
+def _schema(text: str, dialect: Dialect) -> tuple[Schema, SearchPath]:
     """Read once: many files are judged by the same one."""
     if dialect is Dialect.POSTGRES:
         from greenroom.adapters.database.shadow.schema import of_text
 
         text = of_text(text, "--schema").text
-    return Schema(split(text, dialect, "--schema"))
+    statements = split(text, dialect, "--schema")
+    return Schema(statements), of_statements(statements) if dialect is Dialect.POSTGRES else USUAL
 
 
 def _beside(name: str, file: str) -> bool:

@@ -8,8 +8,10 @@ from functools import lru_cache
 
 from greenroom.adapters.database.concern import Concern
 from greenroom.adapters.database.costing import priced, works
-from greenroom.adapters.database.judging import Context, Schema, Size, created, judge
+from greenroom.adapters.database.judging import Context, Schema, Size, created, judge, tables
 from greenroom.adapters.database.judging.facts import made_by
+from greenroom.adapters.database.judging.naming import named
+from greenroom.adapters.database.judging.world import World
 from greenroom.adapters.database.looking import Seen, look
 from greenroom.adapters.database.probing import Premise
 from greenroom.adapters.database.reading import Statement, changes, split
@@ -160,15 +162,18 @@ def _ruled(
     asked = [replace(one, number=i) for i, (_, one) in enumerate(numbered, 1)]
     facts = {i: file.facts[one.number] for i, (file, one) in enumerate(numbered, 1) if one.number in file.facts}
     sizes = {name: Size(table.rows or 0, table.all_bytes) for name, table in seen.sizes.items()}
+    schema = None if seen.schema is None else _schema(seen.schema, dialect)
+    expanded = [*made, *(one for file in ours for one in file.all)]
     context = Context(
         dialect,
         order.running,
-        None if seen.schema is None else _schema(seen.schema, dialect),
+        schema,
         applied,
         facts,
-        created([*made, *(one for file in ours for one in file.all)], dialect)
+        created(expanded, dialect, seen.path, tables(schema, dialect, seen.path) | sizes.keys())
         | made_by(fact for file in ours for fact in file.facts.values()),
         sizes,
+        path=seen.path,
     )
     return _priced(judge(asked, group[0].stage, context), asked, facts, seen, settings)
 
@@ -193,7 +198,9 @@ def _priced(
     for one in found:
         statement = places.pop((one.file, one.line, one.sql), None)
         if statement is not None and seen.sizes:
-            work = works(changes(statement, dialect), facts.get(statement.number))
+            names = World(dialect, path=seen.path, known=frozenset(seen.sizes))
+            changed = tuple(named(change, names) for change in changes(statement, dialect))
+            work = works(changed, facts.get(statement.number))
             one = priced(one, work, seen.sizes, seen.speed, settings.large)
         made.append(one)
     return made

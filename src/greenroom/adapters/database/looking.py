@@ -9,6 +9,7 @@ from greenroom.adapters.database.concern import Concern
 from greenroom.adapters.database.costing import REFERENCE, Sizes, Speed, measured, sizes
 from greenroom.adapters.database.ledger import Done, Ledger, Recorded
 from greenroom.adapters.database.probing import Premise, probe
+from greenroom.adapters.database.schemas import USUAL, SearchPath, of_session
 from greenroom.adapters.database.settings import SqlSettings
 from greenroom.adapters.database.target import Session, of
 from greenroom.domain.schema import Dialect, Order, Stage
@@ -28,7 +29,7 @@ class Seen:
     ran: Mapping[tuple[str, Stage], Sequence[Done]] = field(default_factory=dict)
     schema: str | None = None
     version: int = 0
-    path: str = ""
+    path: SearchPath = USUAL
     sizes: Sizes = field(default_factory=dict)
     speed: Speed = REFERENCE
     concerns: Sequence[Concern] = ()
@@ -46,7 +47,7 @@ def look(
     target = of(settings.url)
     session = target.open("judge", patience=_PATIENCE)
     try:
-        seen = Seen(target.place)
+        seen = Seen(target.place, path=of_session(session))
         ledger = Ledger(session, order.service)
         if ledger.made:
             seen.rows = ledger.migrations()
@@ -85,4 +86,4 @@ def _of_postgres(settings: SqlSettings, session: Session, seen: Seen, *, plannin
         if settings.shadow:  # somebody wants a rehearsal, and would not get one
             raise
         return
-    seen.schema, seen.version, seen.path = source.text, source.version, source.search_path
+    seen.schema, seen.version = source.text, source.version

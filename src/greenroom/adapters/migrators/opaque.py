@@ -64,7 +64,7 @@ def _behind_the_gate(
 ) -> Finding:
     """Nothing can be hidden first: what goes, the tool takes away."""
     statements = split(row.text, ledger.session.dialect, row.file)
-    asked = Asked(ledger, order, settings, row, statements, lock.goes(row, ledger.session.dialect))
+    asked = Asked(ledger, order, settings, row, statements, lock.goes(row, ledger.session))
     if row.state is Stand.RUNNING:  # there is no way back: what is half done is to be finished
         return _taken(asked, apply)
     excuses = Excuses.of(order, statements)

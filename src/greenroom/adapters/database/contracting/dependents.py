@@ -48,7 +48,7 @@ columns, too: indexes and constraints of several, what is generated from it."""
 def hanging(session: Session, goings: Sequence[Going]) -> list[str]:
     """`users.old takes index users_both_idx along`, for each thing that is not named among what goes."""
     named = {one.name.rpartition(".")[2] for one in goings}
-    columns = {(one.table, one.name) for one in goings if one.kind == "column"}
+    columns = {(_shown(session, one.table), one.name) for one in goings if one.kind == "column"}
     found = []
     for one in goings:
         for classid, objid, subid in _found(session, one):
@@ -57,6 +57,12 @@ def hanging(session: Session, goings: Sequence[Going]) -> list[str]:
                 f"{one} takes {text} along" for text, name in rows if name not in named and not _named(text, columns)
             ]
     return found
+
+
+def _shown(session: Session, table: str) -> str:
+    """As the server calls it to this session."""
+    [(shown,)] = session.rows("SELECT to_regclass(%s)::text", [GRAMMARS[Dialect.POSTGRES].quote(table)])
+    return str(shown or table)
 
 
 def _named(text: str, columns: set[tuple[str, str]]) -> bool:

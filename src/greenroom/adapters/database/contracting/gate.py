@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from greenroom.adapters.database.contracting import dependents, hiding, rewriting, steps
 from greenroom.adapters.database.contracting.excuses import Problem
@@ -11,11 +11,20 @@ from greenroom.adapters.database.contracting.going import Going, created, going
 from greenroom.adapters.database.contracting.sessions import sessions
 from greenroom.adapters.database.contracting.settings import ContractSettings
 from greenroom.adapters.database.contracting.store import Hidden
+from greenroom.adapters.database.grammar import GRAMMARS
+from greenroom.adapters.database.judging.naming import named
 from greenroom.adapters.database.ledger import Ledger, Recorded
 from greenroom.adapters.database.reading import Statement, changes, split
 from greenroom.adapters.database.reading.change import DropColumn, DropTable
+from greenroom.adapters.database.schemas import SearchPath, of_session
+from greenroom.adapters.database.target import Session
 from greenroom.domain.model import Verdict
 from greenroom.domain.schema import Dialect, Order, Stage, Stand
+
+_SCHEMA = """
+SELECT n.nspname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = pg_catalog.to_regclass(%s)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +119,8 @@ _WITHOUT = "or look yourself, and say so: `--allow old-sessions --why …`"
 
 def _there(asked: Asked) -> list[Problem]:
     session, found = asked.ledger.session, []
-    lenient = {one for statement in asked.statements for one in _if_exists(statement, session.dialect)}
+    path = of_session(session)
+    lenient = {one for statement in asked.statements for one in _if_exists(statement, session.dialect, path)}
     for one in asked.goings:
         if one.hideable and one not in lenient | asked.out_of_reach and not hiding.exists(session, one):
             hint = "see its name, and that the expand which this ends ran in this database"
@@ -118,9 +128,9 @@ def _there(asked: Asked) -> list[Problem]:
     return found
 
 
-def _if_exists(statement: Statement, dialect: Dialect) -> list[Going]:
+def _if_exists(statement: Statement, dialect: Dialect, path: SearchPath) -> list[Going]:
     done = [c for c in changes(statement, dialect) if isinstance(c, DropColumn | DropTable) and c.if_exists]
-    return list(going(done))
+    return list(going(named(one, path) for one in done))
 
 
 def _made_by_it(asked: Asked) -> list[Problem]:
@@ -130,15 +140,28 @@ def _made_by_it(asked: Asked) -> list[Problem]:
         for row in asked.ledger.migrations()
         if row.stage is Stage.EXPAND and (row.name == asked.row.name or row.release == asked.order.release)
     ]
-    found = []
+    session, found = asked.ledger.session, []
+    path = of_session(session)
     for row in rows:
         statements = split(row.text, asked.ledger.session.dialect, row.file)
-        made = created(c for one in statements for c in changes(one, asked.ledger.session.dialect))
+        written = (c for one in statements for c in changes(one, asked.ledger.session.dialect))
+        made = {_full(one, session) for one in created(named(one, path) for one in written)}
         for one in asked.goings:
-            if one in made and one.kind != "function":
+            if _full(one, session) in made and one.kind != "function":
                 text = f"{one} was made by {row.file} of release {row.release}, which is live"
                 found.append(Problem("same-release", text, hint="name the old one, not the new"))
     return found
+
+
+def _full(one: Going, session: Session) -> Going:
+    """With the schema that a table without one has at this moment: one file may name it, and the other not."""
+    if session.dialect is not Dialect.POSTGRES or one.kind not in ("column", "table", "view"):
+        return one
+    table = one.table or one.name
+    for (schema,) in session.rows(_SCHEMA, [GRAMMARS[session.dialect].quote(table)]):
+        whole = f"{schema}.{table.rpartition('.')[2]}"
+        return replace(one, table=whole) if one.table else replace(one, name=whole)
+    return one
 
 
 def _takes_more(asked: Asked) -> list[Problem]:

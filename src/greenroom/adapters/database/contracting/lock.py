@@ -10,13 +10,15 @@ from typing import TypeVar
 from greenroom.adapters.database.contracting.excuses import Problem
 from greenroom.adapters.database.contracting.going import Going, going
 from greenroom.adapters.database.contracting.store import Store
+from greenroom.adapters.database.judging.naming import named
 from greenroom.adapters.database.ledger import Held, Ledger, Recorded, outdated
 from greenroom.adapters.database.reading import changes, split
 from greenroom.adapters.database.running.pace import Pace
-from greenroom.adapters.database.target import Blocked, Target
+from greenroom.adapters.database.schemas import of_session
+from greenroom.adapters.database.target import Blocked, Session, Target
 from greenroom.domain.model import Verdict
 from greenroom.domain.opinion import Finding
-from greenroom.domain.schema import Dialect, Order, Stage, Stand
+from greenroom.domain.schema import Order, Stage, Stand
 
 OPEN, GOING_BACK, CONTRACTING, CONTRACTED = "open", "going_back", "contracting", "contracted"
 LOCK_TIMEOUT = 0.5
@@ -94,7 +96,7 @@ def _too_late(ledger: Ledger, order: Order) -> str:
         ours = row.stage is Stage.CONTRACT and row.release == order.release
         if not ours or row.state is Stand.PENDING and row.name not in hidden:
             continue
-        what = ", ".join(map(str, goes(row, ledger.session.dialect))) or "what it takes away"
+        what = ", ".join(map(str, goes(row, ledger.session))) or "what it takes away"
         by = row.by or "the engine"
         if row.state in (Stand.SOFT, Stand.PENDING):
             return (
@@ -110,10 +112,10 @@ def _too_late(ledger: Ledger, order: Order) -> str:
     return ""
 
 
-def goes(row: Recorded, dialect: Dialect) -> tuple[Going, ...]:
+def goes(row: Recorded, session: Session) -> tuple[Going, ...]:
     """What this contract takes away."""
-    statements = split(row.text, dialect, row.file)
-    return going(change for statement in statements for change in changes(statement, dialect))
+    statements, path = split(row.text, session.dialect, row.file), of_session(session)
+    return going(named(one, path) for statement in statements for one in changes(statement, session.dialect))
 
 
 def insist(work: Callable[[], _T], pace: Pace, *, pause: Callable[[float], None] = time.sleep) -> _T:

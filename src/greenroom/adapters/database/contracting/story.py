@@ -136,7 +136,7 @@ def _asked(ledger: Ledger, order: Order, settings: ContractSettings, name: str) 
     row = ledger.migration(name, Stage.CONTRACT)
     assert row is not None
     statements = split(row.text, ledger.session.dialect, row.file)
-    goings = lock.goes(row, ledger.session.dialect)
+    goings = lock.goes(row, ledger.session)
     return Asked(ledger, order, settings, row, statements, goings, Store(ledger).hidden(name))
 
 

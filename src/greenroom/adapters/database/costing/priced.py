@@ -12,7 +12,7 @@ from greenroom.domain.schema import Ruled, Ruling
 
 RULE = "large-table"
 _TABLES = """
-SELECT CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname,
+SELECT CASE n.nspname WHEN current_schema() THEN '' ELSE n.nspname || '.' END || c.relname,
   quote_ident(n.nspname) || '.' || quote_ident(c.relname), pg_table_size(c.oid), pg_total_relation_size(c.oid),
   CASE WHEN c.relpages > 0 AND c.reltuples >= 0
       THEN (c.reltuples / c.relpages * (pg_relation_size(c.oid) / current_setting('block_size')::int))::bigint
@@ -27,7 +27,7 @@ Sizes = Mapping[str, Table]
 
 
 def sizes(session: Session) -> dict[str, Table]:
-    """By table, `public.` left out. Bytes are counted; rows as the planner has them: how many to a page the last ANALYZE
+    """By table, as the judge names it. Bytes are counted; rows as the planner has them: how many to a page the last ANALYZE
     found, times the pages now. None: it was never analysed.
     """
     return {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from greenroom.adapters.database.judging.context import Context, Schema, Size
-from greenroom.adapters.database.judging.judge import judge
+from greenroom.adapters.database.judging.judge import judge, tables
 from greenroom.adapters.database.judging.rule import Example, Hit, Rule
 from greenroom.adapters.database.judging.rules import RULES
 from greenroom.adapters.database.judging.world import created
 
-__all__ = ["RULES", "Context", "Example", "Hit", "Rule", "Schema", "Size", "created", "judge"]
+__all__ = ["RULES", "Context", "Example", "Hit", "Rule", "Schema", "Size", "created", "judge", "tables"]

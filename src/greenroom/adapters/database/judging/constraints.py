@@ -54,7 +54,7 @@ def locking(change: c.AddConstraint, world: World) -> Iterator[Hit]:
             key = constraint.references.table if constraint.references else ""
             yield Hit("foreign-key-locks", names | {"to": key}, tables=(table, key))
         case "primary" if constraint.using_index:
-            index = world.indexes.get(constraint.using_index)
+            index = world.indexes.get(world.beside(table, constraint.using_index))
             known = [world.column(table, part) for part in (index.parts if index else ())]
             if not known or any(column is None or column.nullable for column in known):
                 yield Hit("primary-key-reads", names | {"name": constraint.using_index}, tables=(table,))

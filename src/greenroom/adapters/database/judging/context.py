@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from greenroom.adapters.database.reading import Statement
+from greenroom.adapters.database.schemas import USUAL, SearchPath
 from greenroom.adapters.database.shadow.facts import Facts
 from greenroom.domain.schema import Dialect
 
@@ -30,7 +31,8 @@ class Context:
     `applied`: statements that ran before, in order, and are not in `schema`. `facts`: of the rehearsal, by the statement's
     number. `created`: what this release's expand has made, as `created()` gives it: `users`, `users.preference`, `index i`,
     `function f`, `trigger t` … `sizes`: by table. `uses`: by table or `table.column`, evidence that the running version
-    uses it, in words that follow "uses it: ".
+    uses it, in words that follow "uses it: ". `path`: where names without a schema are sought; all other names are as
+    `SearchPath.short` makes them.
     """
 
     dialect: Dialect
@@ -41,3 +43,4 @@ class Context:
     created: frozenset[str] = frozenset()
     sizes: Mapping[str, Size] = field(default_factory=dict)
     uses: Mapping[str, str] = field(default_factory=dict)
+    path: SearchPath = USUAL

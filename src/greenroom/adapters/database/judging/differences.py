@@ -133,7 +133,7 @@ def _constrained(difference: Difference, stage: Stage, made: Made) -> Iterator[F
             condition = definition.removeprefix("CHECK ").removesuffix(" NOT VALID")
             yield found("check-breaks-writes", empty, ruling, condition=condition, **names)
         case "f":
-            other = definition.partition("REFERENCES ")[2].partition("(")[0].removeprefix("public.")
+            other = definition.partition("REFERENCES ")[2].partition("(")[0]
             yield found("foreign-key-breaks-writes", False, ruling, **{**names, "name": other})
         case _:
             yield found("unique-breaks-writes", columns is not None, ruling, **names)

@@ -90,7 +90,7 @@ def _table_action(change: c.AlterTable, world: World) -> Iterator[Hit]:
         known = world.column(change.table, change.detail.split()[0])
         if known is not None and not known.nullable and known.default is None:
             return
-    if change.what == "ATTACH PARTITION" and world.is_fresh(change.detail.split()[2].removeprefix("public.")):
+    if change.what == "ATTACH PARTITION" and world.is_fresh(world.meant("table", change.detail.split()[2])):
         parent = world.tables.get(change.table)
         mild = parent is not None and parent.whole and not parent.has_default
         names = {"table": change.table, "what": change.what}

@@ -13,7 +13,7 @@ from greenroom.adapters.database.judging.differences import Finding, Made, bare,
 from greenroom.adapters.database.judging.going import a_part, goes_along, renamed
 from greenroom.adapters.database.judging.rule import Hit
 from greenroom.adapters.database.judging.rules import RULES
-from greenroom.adapters.database.reading import Statement, change, changes
+from greenroom.adapters.database.reading import Statement, change
 from greenroom.adapters.database.shadow.facts import Difference, Facts
 from greenroom.domain.schema import Ruling, Stage
 
@@ -60,8 +60,10 @@ _ELSEWHERE = re.compile(
 _LOCK = re.compile(r"\bLOCK\b", re.IGNORECASE)
 
 
-def together(hits: Sequence[Hit], statement: Statement, stage: Stage, context: Context) -> list[Hit]:
-    """`hits`: what was read. Where nobody could read it, and the rehearsal can answer for it, that counts instead."""
+def together(
+    hits: Sequence[Hit], statement: Statement, stage: Stage, context: Context, changed: Sequence[change.Change]
+) -> list[Hit]:
+    """`hits`: what was read in `changed`. Where nobody could, and the rehearsal can answer for it, that counts instead."""
     facts = context.facts.get(statement.number)
     if facts is None or facts.skipped:
         return list(hits)
@@ -73,7 +75,7 @@ def together(hits: Sequence[Hit], statement: Statement, stage: Stage, context: C
         kept = list(hits)
     if facts.error is None and any(hit.rule == "backfill-ddl" for hit in kept):
         return kept
-    seen = [finding.hit for finding in findings(statement, stage, context) if unread or finding.sure]
+    seen = [finding.hit for finding in findings(statement, stage, context, changed) if unread or finding.sure]
     return kept + [hit for hit in seen if not _said(hit, kept)]
 
 
@@ -125,14 +127,15 @@ def depends(statement: Statement, facts: Facts) -> str:
     return f"`{named_there.group()}`" if named_there else ""
 
 
-def findings(statement: Statement, stage: Stage, context: Context) -> list[Finding]:
+def findings(statement: Statement, stage: Stage, context: Context, changed: Sequence[change.Change]) -> list[Finding]:
     """All that is wrong with what was seen. Nothing, if it was not run."""
     facts = context.facts.get(statement.number)
     if facts is None or facts.skipped:
         return []
     if facts.error is not None:
         return [_failed(statement, facts)]
-    return list(_all(statement, facts, stage, made_before(statement, context), context))
+    seen = _all(statement, facts, stage, made_before(statement, context), context)
+    return [*seen, *_nothing(changed, facts)]
 
 
 def made_before(statement: Statement, context: Context) -> Made:
@@ -178,7 +181,6 @@ def _all(statement: Statement, facts: Facts, stage: Stage, made: Made, context: 
             yield found("rows-in-expand", False, what="What the rehearsal saw", table=table)
         for table in (table for table in facts.writes if table not in made and table not in facts.changes):
             yield found("seed-rows", False, table=table)
-    yield from _nothing(statement, facts, context)
 
 
 def _locks(statement: Statement, facts: Facts, made: Made) -> Iterator[Finding]:
@@ -218,10 +220,10 @@ def _beside(difference: Difference, name: str) -> str:
     return f"{difference.table}.{name}" if difference.kind == "column" else name
 
 
-def _nothing(statement: Statement, facts: Facts, context: Context) -> Iterator[Finding]:
+def _nothing(changed: Sequence[change.Change], facts: Facts) -> Iterator[Finding]:
     """IF NOT EXISTS that does nothing, since something of that name is there: nobody knows whether it is the same."""
     there = {difference.name for difference in facts.differences if difference.added}
-    for one in changes(statement, context.dialect):
+    for one in changed:
         match one:
             case change.CreateTable(table=name, if_not_exists=True, temporary=False) if name not in there:
                 yield found("already-there", name=name, table=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from greenroom.adapters.database.reading import Statement
 from greenroom.adapters.database.shadow.facts import Difference, Facts
@@ -27,11 +28,14 @@ def a_part(difference: Difference, facts: Facts) -> bool:
     """It went with something that is told already: the index of a constraint, the sequence of a table or column."""
     if difference.kind == "index":
         return any(
-            one.removed and one.name == f"{difference.table}.{difference.name}" for one in facts.of("constraint")
+            one.removed and one.name == f"{difference.table}.{difference.name.rpartition('.')[2]}"
+            for one in facts.of("constraint")
         )
     if difference.kind == "sequence":
-        owners = [one.name for one in facts.differences if one.removed and one.kind in ("table", "column")]
-        return any(difference.name.startswith(f"{name.replace('.', '_')}_") for name in owners)
+        gone = [one for one in facts.differences if one.removed]
+        return _counts(
+            difference, (d.name for d in gone if d.kind == "column"), (d.name for d in gone if d.kind == "table")
+        )
     return False
 
 
@@ -50,10 +54,16 @@ def _belongs(difference: Difference, columns: set[str], tables: set[str]) -> boo
     if difference.kind in ("index", "constraint"):
         return bool(columns) and of <= columns
     if difference.kind == "sequence":
-        return any(difference.name.startswith(f"{name.replace('.', '_')}_") for name in columns | tables)
+        return _counts(difference, columns, tables)
     if difference.kind == "type":
         return difference.name in tables
     return difference.kind == "privilege"
+
+
+def _counts(sequence: Difference, columns: Iterable[str], tables: Iterable[str]) -> bool:
+    """By the name that the server gives to the sequence of a column."""
+    owners = ["_".join(name.split(".")[-2:]) for name in columns] + [name.rpartition(".")[2] for name in tables]
+    return any(sequence.name.rpartition(".")[2].startswith(f"{name}_") for name in owners)
 
 
 def _last(name: str) -> str:

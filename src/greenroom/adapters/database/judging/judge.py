@@ -8,15 +8,27 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from greenroom.adapters.database.judging import backfill, common, contract, expand, locks, mysql, presence, sqlite
+from greenroom.adapters.database.judging import (
+    backfill,
+    common,
+    contract,
+    expand,
+    locks,
+    mysql,
+    presence,
+    resolving,
+    sqlite,
+)
 from greenroom.adapters.database.judging.context import Context, Schema
 from greenroom.adapters.database.judging.facts import locks_of, together
 from greenroom.adapters.database.judging.learning import learn
+from greenroom.adapters.database.judging.naming import named
 from greenroom.adapters.database.judging.rule import Hit
 from greenroom.adapters.database.judging.rules import RULES
 from greenroom.adapters.database.judging.world import World
 from greenroom.adapters.database.reading import Allow, Statement, Unreadable, changes
 from greenroom.adapters.database.reading.change import Change, Opaque
+from greenroom.adapters.database.schemas import FLAT, SearchPath
 from greenroom.domain.schema import Dialect, Ruled, Ruling, Stage
 
 MAYBE = re.compile(r"ALTER\s+TABLE\s+IF\s+EXISTS\b", re.IGNORECASE)
@@ -42,17 +54,27 @@ def judge(statements: Sequence[Statement], stage: Stage, context: Context) -> li
     read = [changes(statement, context.dialect) for statement in statements]
     found: list[Ruled] = []
     for i, statement in enumerate(statements):
-        later = [change for changed in read[i + 1 :] for change in changed]
-        hits = list(_hits(read[i], later, stage, world, MAYBE.match(statement.sql) is not None))
-        hits = _once(together(hits, statement, stage, context))
-        learn(statement, read[i], context, world, fresh=stage is Stage.EXPAND)
-        found += _ruled(statement, read[i], hits, context)
+        finder, facts = resolving.Finder(world), context.facts.get(statement.number)
+        changed = [named(change, finder) for change in read[i]]
+        behind = read[i + 1 :] if stage is Stage.CONTRACT else []
+        later = [named(change, world) for each in behind for change in each]
+        hits = [*finder.hits, *resolving.unread(changed, world)]
+        moved = resolving.moved(statement, changed, facts, world)
+        hits += _hits(changed, later, stage, world, MAYBE.match(statement.sql) is not None)
+        hits = together(hits, statement, stage, context, changed)
+        hits = _once([*hits, *resolving.observed(changed, facts, world)])
+        learn(statement, changed, context, world, fresh=stage is Stage.EXPAND)
+        world.moved = moved or world.moved
+        found += _ruled(statement, changed, hits, context)
     return found
 
 
 def _world(stage: Stage, context: Context) -> World:
     """After expand, what ran before counts as made by the release; in expand, only what is known to be."""
     world = _of_schema(context)
+    for statement in context.applied:
+        world.moved = resolving.moved(statement, changes(statement, world.dialect), None, world) or world.moved
+    world.known = frozenset() if world.complete else frozenset(context.sizes)
     world.trusting = stage is not Stage.EXPAND
     world.read(context.applied, fresh=stage is not Stage.EXPAND)
     world.trusting = False
@@ -60,21 +82,32 @@ def _world(stage: Stage, context: Context) -> World:
     return world
 
 
+def tables(schema: Schema | None, dialect: Dialect, path: SearchPath) -> frozenset[str]:
+    """That this schema makes."""
+    if schema is None:
+        return frozenset()
+    return frozenset(_kept(Context(dialect, schema=schema, path=path), schema).tables)
+
+
 def _of_schema(context: Context) -> World:
-    """Read once: many files are judged by the same schema."""
     if context.schema is None:
-        return World(context.dialect)
+        return World(context.dialect, path=context.path)
+    return _kept(context, context.schema).copy()
+
+
+def _kept(context: Context, schema: Schema) -> World:
+    """Read once: many files are judged by the same schema."""
     kept = _READ.get(context.dialect)
-    if kept is None or kept[0] is not context.schema:
-        kept = (context.schema, World(context.dialect, complete=True).read(context.schema.statements))
-        _READ[context.dialect] = kept
-    return kept[1].copy()
+    path = context.path if context.dialect is Dialect.POSTGRES else FLAT
+    if kept is None or kept[0] is not schema or kept[1].path != path:
+        world = World(context.dialect, complete=True, path=path)
+        kept = _READ[context.dialect] = (schema, world.read(schema.statements))
+    return kept[1]
 
 
 def _hits(changed: Sequence[Change], later: Sequence[Change], stage: Stage, world: World, maybe: bool) -> Iterator[Hit]:
     """The world is changed by what is judged."""
-    for written in changed:
-        change = presence.resolved(written, world)
+    for change in changed:
         yield from common.hits(change, world)
         yield from presence.hits(change, world, maybe=maybe, serving=stage is Stage.EXPAND)
         if presence.nothing(change, world, maybe=maybe):

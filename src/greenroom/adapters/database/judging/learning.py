@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from greenroom.adapters.database.judging.context import Context
 from greenroom.adapters.database.judging.differences import bare
@@ -13,7 +13,7 @@ from greenroom.adapters.database.reading.change import Change
 from greenroom.adapters.database.shadow.facts import Difference
 
 
-def learn(statement: Statement, changed: tuple[Change, ...], context: Context, world: World, *, fresh: bool) -> None:
+def learn(statement: Statement, changed: Sequence[Change], context: Context, world: World, *, fresh: bool) -> None:
     """The statements behind it are judged by what is there then."""
     facts = context.facts.get(statement.number)
     if facts is None or not facts.seen or not any(isinstance(one, c.Opaque | c.Query) for one in changed):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from greenroom.adapters.database.judging.rule import Hit
 from greenroom.adapters.database.judging.world import World
@@ -38,7 +37,7 @@ def _there(change: Change, world: World) -> str:
         case c.AddColumn(table=table, column=column, if_not_exists=False) if world.column(table, column.name):
             return f"{table}.{column.name}"
         case c.CreateIndex(name=name, if_not_exists=False) if (
-            name in world.indexes and world.dialect is not Dialect.MYSQL
+            world.beside(change.table, name) in world.indexes and world.dialect is not Dialect.MYSQL
         ):
             return name
         case c.Create(kind=kind, name=name, replace=False, if_not_exists=False) if f"{kind} {name}" in world.others:
@@ -93,12 +92,3 @@ def _columns(change: Change) -> Iterable[str]:
         case c.Insert(columns=columns):
             return columns
     return ()
-
-
-def resolved(change: Change, world: World) -> Change:
-    """With the schema of its table, where that is left out and there is just one table of the name."""
-    table = getattr(change, "table", "")
-    if not world.complete or not table or "." in table or table in world.tables:
-        return change
-    found = [name for name in world.tables if name.endswith(f".{table}")]
-    return replace(change, table=found[0]) if len(found) == 1 else change  # type: ignore[call-arg]

@@ -8,45 +8,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from greenroom.adapters.database.judging.naming import named
+from greenroom.adapters.database.judging.things import Index, Table
 from greenroom.adapters.database.reading import Statement, changes
 from greenroom.adapters.database.reading import change as c
 from greenroom.adapters.database.reading.change import Change, Column, Constraint
+from greenroom.adapters.database.schemas import FLAT, USUAL, SearchPath
 from greenroom.domain.schema import Dialect
 
-
-@dataclass(slots=True)
-class Table:
-    """`whole`: every column of it is in `columns`. `triggers`: by name, the function that is called."""
-
-    columns: dict[str, Column] = field(default_factory=dict)
-    constraints: dict[str, Constraint] = field(default_factory=dict)
-    triggers: dict[str, str] = field(default_factory=dict)
-    whole: bool = False
-    partitioned: bool = False
-    secured: bool = False
-    """Row level security is on."""
-    has_default: bool = False
-    """A partition for all other rows."""
-
-    def copy(self) -> Table:
-        columns, constraints, triggers = dict(self.columns), dict(self.constraints), dict(self.triggers)
-        return replace(self, columns=columns, constraints=constraints, triggers=triggers)
-
-
-@dataclass(frozen=True, slots=True)
-class Index:
-    table: str
-    unique: bool
-    parts: tuple[str, ...] = ()
-    partial: bool = False
+RELATIONS = ("table", "view", "materialized view", "sequence")
+"""Of which two cannot have the same name."""
 
 
 @dataclass(slots=True)
 class World:
-    """`complete`: what is not in here is not there at all."""
+    """`complete`: what is not in here is not there at all. `path`: where names without a schema are sought; `known`: tables
+    that are there besides, whatever they are made of.
+    """
 
     dialect: Dialect
     complete: bool = False
+    path: SearchPath = USUAL
+    known: frozenset[str] = frozenset()
     trusting: bool = False
     """What is made "if not exists" was not there."""
     tables: dict[str, Table] = field(default_factory=dict)
@@ -58,6 +41,12 @@ class World:
     fresh: set[str] = field(default_factory=set)
     unnamed: bool = False
     """There are indexes whose names the server has chosen."""
+    moved: str = ""
+    """What has changed the search_path since it was asked for."""
+
+    def __post_init__(self) -> None:
+        if self.dialect is not Dialect.POSTGRES:
+            self.path = FLAT
 
     def is_fresh(self, table: str, column: str = "") -> bool:
         """Made by this release: the table, or this column of it."""
@@ -77,6 +66,43 @@ class World:
         known = self.tables.get(table)
         return known is not None and (known.whole or self.trusting) and column not in known.columns
 
+    def beside(self, table: str, name: str) -> str:
+        """Of an index: it lies in the schema of its table."""
+        schema = table.rpartition(".")[0] if self.dialect is Dialect.POSTGRES else ""
+        return f"{schema}.{name}" if schema else name
+
+    def there(self, kind: str, name: str) -> bool:
+        """Something of this name, with which this kind of thing would clash."""
+        match kind:
+            case "index":
+                return name in self.indexes
+            case "function" | "procedure" | "aggregate" | "routine":
+                return name in self.bodies
+            case "type" | "domain":
+                return f"type {name}" in self.others or f"domain {name}" in self.others
+        if kind not in RELATIONS:
+            return f"{kind} {name}" in self.others
+        return name in self.tables or name in self.known or any(f"{one} {name}" in self.others for one in RELATIONS)
+
+    def found(self, kind: str, name: str) -> list[str]:
+        """What a name without schema may mean, the first one first. Where nobody has told the search_path, the only table of
+        this name counts, wherever it is.
+        """
+        places = [one for one in self.path.places(name) if self.there(kind, one)]
+        if places or self.path.told or not self.complete or kind not in RELATIONS:
+            return places
+        far = [table for table in self.tables if table.endswith(f".{name}")]
+        return far if len(far) == 1 else []
+
+    def made(self, kind: str, name: str) -> str:
+        """`naming.Names`."""
+        return self.path.short(name)
+
+    def meant(self, kind: str, name: str) -> str:
+        if "." in name:
+            return self.path.short(name)
+        return next(iter(self.found(kind, name)), name)
+
     def copy(self) -> World:
         """What changes is copied: the tables, not what they are made of, which never changes."""
         tables = {name: table.copy() for name, table in self.tables.items()}
@@ -85,7 +111,8 @@ class World:
 
     def read(self, statements: Iterable[Statement], *, fresh: bool = False) -> World:
         for statement in statements:
-            for change in changes(statement, self.dialect):
+            for written in changes(statement, self.dialect):
+                change = named(written, self)
                 self.apply(change, fresh=fresh)
                 if isinstance(change, c.Opaque | c.Server) and "TABLE" in statement.sql.upper():
                     self.complete = False
@@ -140,25 +167,27 @@ class World:
     def _traits(self, table: str, column: Column) -> None:
         """The constraints that a column's definition makes, under the names that PostgreSQL gives them."""
         if column.primary:
-            self._constrain(table, Constraint("primary", f"{table}_pkey", (column.name,)))
+            self._constrain(table, Constraint("primary", parts=(column.name,)))
         if column.unique:
-            self._constrain(table, Constraint("unique", f"{table}_{column.name}_key", (column.name,)))
+            self._constrain(table, Constraint("unique", parts=(column.name,)))
         if column.check:
-            self._constrain(table, Constraint("check", f"{table}_{column.name}_check", condition=column.check))
+            name = f"{table.rpartition('.')[2]}_{column.name}_check"
+            self._constrain(table, Constraint("check", name, condition=column.check))
         if column.references:
-            self._constrain(table, Constraint("foreign", f"{table}_{column.name}_fkey", (column.name,)))
+            self._constrain(table, Constraint("foreign", parts=(column.name,)))
 
     def _constrain(self, table: str, constraint: Constraint) -> str:
         known = self.tables[table]
         suffix = {"primary": "pkey", "unique": "key", "check": "check", "foreign": "fkey", "exclude": "excl"}
         middle = "_".join(constraint.parts) if constraint.kind not in ("primary", "check") else ""
-        name = constraint.name or "_".join(filter(None, (table, middle, suffix[constraint.kind])))
-        index = self.indexes.get(constraint.using_index)
+        last = table.rpartition(".")[2]
+        name = constraint.name or "_".join(filter(None, (last, middle, suffix[constraint.kind])))
+        index = self.indexes.get(self.beside(table, constraint.using_index))
         parts = index.parts if index else constraint.parts
         known.constraints[name] = replace(constraint, name=name, parts=parts)
         if constraint.kind in ("primary", "unique", "exclude"):
-            self.indexes.pop(constraint.using_index, None)
-            self.indexes[name] = Index(table, True, parts)
+            self.indexes.pop(self.beside(table, constraint.using_index), None)
+            self.indexes[self.beside(table, name)] = Index(table, True, parts)
         if constraint.kind == "primary":
             for part in parts:
                 if part in known.columns:
@@ -175,9 +204,9 @@ class World:
             case c.AddConstraint(table=name, constraint=constraint):
                 made = self._constrain(name, constraint)
                 self.fresh |= {f"constraint {made}"} if fresh else set()
-            case c.DropConstraint(name=name):
+            case c.DropConstraint(table=of, name=name):
                 table.constraints.pop(name, None)
-                self.indexes.pop(name, None)
+                self.indexes.pop(self.beside(of, name), None)
             case c.Validate(name=name) if name in table.constraints:
                 table.constraints[name] = replace(table.constraints[name], not_valid=False)
             case c.CreateIndex():
@@ -197,7 +226,8 @@ class World:
                 self._alter_column(change, table)
 
     def _create_index(self, change: c.CreateIndex, fresh: bool) -> None:
-        name = change.name or "_".join((change.table, *change.parts, "idx"))
+        last = change.table.rpartition(".")[2]
+        name = self.beside(change.table, change.name or "_".join((last, *change.parts, "idx")))
         self.unnamed = self.unnamed or not change.name
         if not change.if_not_exists or ((self.complete or self.trusting) and name not in self.indexes):
             self.indexes[name] = Index(change.table, change.unique, change.parts, bool(change.where))
@@ -236,7 +266,8 @@ class World:
             self.fresh |= {f"function {name}"} if fresh and not (change.replace and known) else set()
             return
         if kind == "trigger":
-            self.tables.setdefault(change.table, Table()).triggers[name] = change.function
+            on = self.tables.setdefault(change.table, Table())
+            on.triggers[name], on.moments[name] = change.function, change.detail
             self.bodies |= {} if change.function else {f"trigger {name}": change.body}
             self.fresh |= {f"trigger {name}"} if fresh else set()
             return
@@ -246,6 +277,8 @@ class World:
             self.fresh.add(f"{kind} {name}")
 
 
-def created(statements: Iterable[Statement], dialect: Dialect) -> frozenset[str]:
-    """What these statements make, for `Context.created`."""
-    return frozenset(World(dialect).read(statements, fresh=True).fresh)
+def created(
+    statements: Iterable[Statement], dialect: Dialect, path: SearchPath = USUAL, known: Iterable[str] = ()
+) -> frozenset[str]:
+    """What these statements make, for `Context.created`. `known`: tables that are there."""
+    return frozenset(World(dialect, path=path, known=frozenset(known)).read(statements, fresh=True).fresh)

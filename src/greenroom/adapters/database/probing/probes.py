@@ -14,11 +14,15 @@ from greenroom.domain.schema import Dialect
 from greenroom.errors import Temporary
 
 _WITHIN = 5.0
+_TABLE = """
+SELECT c.oid::bigint, n.nspname::text, c.relname::text FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = pg_catalog.to_regclass(%s)
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Premise:
-    """`tables`: that are changed, as the judge names them (`users`, `shop.users`).
+    """`tables`: that are changed, as the statements name them (`users`, `shop.users`).
 
     `shape`: columns of them are added or dropped. `long`: seconds after which a transaction is named. `roles`: login roles
     by colour; `colours`: by colour, the version there, "" where nothing runs. `own`: queries of the user's; each row that
@@ -37,10 +41,15 @@ def probe(session: Session, premise: Premise) -> list[Concern]:
     """Within some seconds. What is gone wrong for one question does not keep the others from being asked."""
     if session.dialect is not Dialect.POSTGRES:
         return []
-    tables = _numbers(session, premise.tables)
+    found = _found(session, premise.tables)
+    tables = {oid: table for oid, table, _ in found}
+    full = {table: name for _, table, name in found}
     idle = {role: colour for colour, role in premise.roles.items() if premise.colours.get(colour) == ""}
     asks: list[tuple[str, Callable[[], Iterable[Concern]]]] = [
-        ("statements that ask for all columns", lambda: reading_all(session, premise.tables) if premise.shape else ()),
+        (
+            "statements that ask for all columns",
+            lambda: reading_all(session, premise.tables, full) if premise.shape else (),
+        ),
         ("sessions of the idle colour", lambda: standing.sessions(session, idle)),
         ("what others do", lambda: standing.masked(session)),
         ("long transactions", lambda: standing.transactions(session, tables, premise.long)),
@@ -71,13 +80,11 @@ def _own(session: Session, query: str) -> Iterable[Concern]:
         yield refuse("own-probe", f"A probe of yours says: {text or 'a row without values'}.", f"It asked: {query}")
 
 
-def _numbers(session: Session, tables: Sequence[str]) -> dict[int, str]:
-    """Of those that are there."""
+def _found(session: Session, tables: Sequence[str]) -> list[tuple[int, str, str]]:
+    """Of those that are there, by the session's own search_path: number, name and name with its schema."""
     quote = GRAMMARS[Dialect.POSTGRES].quote
-    found = {}
-    for table in tables:
-        named = quote(table) if "." in table else f"public.{quote(table)}"
-        for (oid,) in session.rows("SELECT to_regclass(%s)::oid::bigint", [named]):
-            if oid is not None:
-                found[int(oid)] = table
-    return found
+    return [
+        (int(oid), table, f"{schema}.{name}")
+        for table in tables
+        for oid, schema, name in session.rows(_TABLE, [quote(table)])
+    ]

@@ -8,7 +8,7 @@ from outside: `pg_prepared_statements` shows a session its own. So whoever is se
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from greenroom.adapters.database.concern import Concern, warn
 from greenroom.adapters.database.reading.shown import readable, without_values
@@ -37,11 +37,12 @@ _SILENCE = (
 _FEW = 3
 
 
-def reading_all(session: Session, tables: Sequence[str]) -> Iterator[Concern]:
-    """`tables`: as the judge names them, without quotes and `public.`."""
+def reading_all(session: Session, tables: Sequence[str], full: Mapping[str, str]) -> Iterator[Concern]:
+    """`tables`: as they are named to people. `full`: with their schemas, of those that are there."""
     found, unseen = _texts(session)
     for table in tables:
-        stars = [f"{_short(text)} ({who}, {count} times)" for who, text, count in found if star(text, table)]
+        name = full.get(table, table)
+        stars = [f"{_short(text)} ({who}, {count} times)" for who, text, count in found if star(text, name)]
         if stars:
             yield warn(
                 "select-star",
@@ -50,7 +51,7 @@ def reading_all(session: Session, tables: Sequence[str]) -> Iterator[Concern]:
                 _SILENCE,
                 about=table,
             )
-        copies = [f"{_short(text)} ({who})" for who, text, _ in found if copies_all(text, table)]
+        copies = [f"{_short(text)} ({who})" for who, text, _ in found if copies_all(text, name)]
         if copies:
             yield warn(
                 "copy-all",

@@ -127,12 +127,11 @@ class Cursor:
         return self.part().lower() if self.mysql else self.part()
 
     def name(self) -> str:
-        """A name with or without its schema; the schema that everybody has is left out."""
+        """A name with or without its schema, as it is written; SQLite's, which everybody has, is left out."""
         parts = [self.part()]
         while self.take("."):
             parts.append(self.part())
-        common = {Dialect.POSTGRES: "public", Dialect.SQLITE: "main", Dialect.MYSQL: None}[self.dialect]
-        if len(parts) > 1 and parts[0] == common:
+        if self.sqlite and len(parts) > 1 and parts[0] == "main":
             del parts[0]
         return ".".join(parts)
 

@@ -196,7 +196,7 @@ def _other(cursor: Cursor, table: str) -> Change:
     if cursor.take("SET", "SCHEMA"):
         schema = cursor.part()
         name = table.rpartition(".")[2]
-        return change.RenameTable(table, name if schema == "public" else f"{schema}.{name}")
+        return change.RenameTable(table, f"{schema}.{name}")
     if cursor.postgres and (cursor.sees("SET", "(") or cursor.sees("RESET", "(")):
         return change.Setting(table, cursor.until((",",)))
     if not cursor.postgres or not cursor.word():

@@ -1,13 +1,14 @@
 """The question that asks a PostgreSQL for everything that users made in it, as rows (kind, name, table, facts).
 
-Objects of extensions are left out: the extension itself is named. So is Greenroom's own ledger.
+Objects of extensions are left out: the extension itself is named. So is Greenroom's own ledger. In place of `:home` comes
+the schema that names leave out.
 """
 
 from __future__ import annotations
 
 _HEAD = """
 WITH ns AS MATERIALIZED (
-    SELECT oid, nspname, nspowner, nspacl, CASE nspname WHEN 'public' THEN '' ELSE nspname || '.' END AS prefix
+    SELECT oid, nspname, nspowner, nspacl, CASE nspname WHEN :home THEN '' ELSE nspname || '.' END AS prefix
     FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'greenroom')
 ), foreign_made AS MATERIALIZED (
     SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
@@ -137,7 +138,7 @@ _PARTS = (
 OBJECTS = _HEAD + "\nUNION ALL\n".join(_PARTS)
 
 RELATIONS = """
-SELECT c.oid, CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname, c.relkind::text,
+SELECT c.oid, CASE n.nspname WHEN :home THEN '' ELSE n.nspname || '.' END || c.relname, c.relkind::text,
        pg_relation_filenode(c.oid), coalesce(x.indrelid, 0)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_index x ON x.indexrelid = c.oid
 WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'

@@ -1,6 +1,6 @@
 """What a rehearsal saw of one statement. Pure values; `judging.facts` says what follows from them.
 
-Names are as PostgreSQL has them, without quotes; `public.` is left out, other schemas are named.
+Names are as PostgreSQL has them, without quotes; the schema where new tables land is left out, others are named.
 """
 
 from __future__ import annotations

@@ -38,13 +38,15 @@ class _Begun:
 
 
 class Observer:
-    """Of one session in one shadow. `end`: ends it from outside, once a statement lasts longer than `patience`.
+    """Of one session in one shadow. `home`: the schema that names leave out.
+
+    `end`: ends it from outside, once a statement lasts longer than `patience`.
 
     The session has a timeout of its own, which SQL may take away.
     """
 
-    def __init__(self, db: Connection, end: Callable[[int], None], patience: float) -> None:
-        self._db, self._end, self._patience, self._barked = db, end, patience, False
+    def __init__(self, db: Connection, end: Callable[[int], None], patience: float, home: str = "public") -> None:
+        self._db, self._end, self._patience, self._home, self._barked = db, end, patience, home, False
         with db.transaction():
             self._before = self._look()
 
@@ -152,7 +154,7 @@ class Observer:
 
     def _look(self) -> Snapshot:
         self._db.execute(_OURS)
-        return take(self._db)
+        return take(self._db, self._home)
 
     def _locks(self) -> Iterator[Lock]:
         """Of what was there before, the strongest of each."""

@@ -86,9 +86,8 @@ class Shadow:
     def _rehearsed(
         self, db: Connection, statements: Sequence[Statement], schema: Source, applied: Sequence[Statement]
     ) -> list[Facts]:
-        if schema.search_path:
-            db.execute("SELECT set_config('search_path', %s, false)", [schema.search_path])
-        observer = Observer(db, self._server.end, 2 * self._patience)
+        db.execute("SELECT set_config('search_path', %s, false)", [schema.path.setting])
+        observer = Observer(db, self._server.end, 2 * self._patience, schema.path.home)
         for statement in applied:
             failure = observer.apply(statement)
             if failure is not None and not _ROLE.search(failure.message):

@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from greenroom.adapters.database.postgres_errors import said
 from greenroom.adapters.database.reading import Statement, split
+from greenroom.adapters.database.schemas import USUAL, SearchPath, of_session, of_statements
 from greenroom.adapters.database.target import Session
 from greenroom.domain.schema import Dialect
 from greenroom.errors import Permanent, Temporary, UsageError
@@ -26,13 +27,13 @@ Connection = psycopg.Connection[Any]
 
 GIVE_ONE = "give the schema as a file: pg_dump --schema-only --no-owner DATABASE > schema.sql, then --schema schema.sql"
 DUMP_WITHIN = 60.0
-_FORMAT = "1"
+_FORMAT = "2"
 """Another one where a template of an older Greenroom would not do."""
 
-_ASKED = "SELECT current_setting('server_version_num')::int / 10000, current_setting('search_path')"
 _DUMPED_FROM = re.compile(r"^-- Dumped from database version (\d+)", re.MULTILINE)
 _META = re.compile(r"^\\(?:restrict|unrestrict|connect|encoding|set|echo|pset|timing|c)\b[^\n]*$", re.MULTILINE)
 _DATA = re.compile(r"^COPY [^\n;]+ FROM stdin;", re.MULTILINE | re.IGNORECASE)
+_SETS = re.compile(r"\bSET\s+(?:SESSION\s+)?search_path\b|'search_path'\s*,\s*'[^']", re.IGNORECASE)
 _NOT_OURS = re.compile(
     r"(?:ALTER\b.*\bOWNER\s+TO\s+\S+|(?:CREATE|ALTER|DROP)\s+(?:DATABASE|ROLE|USER(?!\s+MAPPING)|TABLESPACE|SUBSCRIPTION)\b.*"
     r"|SET\s+(?:SESSION\s+AUTHORIZATION|ROLE)\b.*|COMMENT\s+ON\s+(?:DATABASE|EXTENSION|ROLE)\b.*)",
@@ -56,16 +57,16 @@ _SUPERUSER = re.compile(
 class Source:
     """`text`: SQL that makes the schema. `version`: the major one that it comes from, 0 if not known.
 
-    `search_path`: of the sessions that migrate, "" for the server's own. `name`: for people.
+    `path`: of the sessions that migrate. `name`: for people.
     """
 
     text: str = ""
     version: int = 0
-    search_path: str = ""
+    path: SearchPath = USUAL
     name: str = "the schema"
 
     def fingerprint(self, server: int) -> str:
-        parts = "\0".join((_FORMAT, str(server), self.search_path, self.text))
+        parts = "\0".join((_FORMAT, str(server), self.text))
         return sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -77,7 +78,9 @@ def of_text(text: str, name: str) -> Source:
             f"{name}:{line}: the file holds data, and a shadow has none", hint="write it by pg_dump --schema-only"
         )
     told = _DUMPED_FROM.search(text)
-    return Source(_META.sub("", text), int(told[1]) if told else 0, "", name)
+    text = _META.sub("", text)
+    path = of_statements(split(text, Dialect.POSTGRES, name)) if _SETS.search(text) else USUAL
+    return Source(text, int(told[1]) if told else 0, path, name)
 
 
 def of_target(url: str, session: Session, place: str, programs: Iterable[Path] | None = None) -> Source:
@@ -85,9 +88,7 @@ def of_target(url: str, session: Session, place: str, programs: Iterable[Path] |
 
     `programs`: where a pg_dump may be; None: wherever this machine has one.
     """
-    [(version, path)] = session.rows(
-        "SELECT current_setting('server_version_num')::int / 10000, current_setting('search_path')"
-    )
+    [(version,)] = session.rows("SELECT current_setting('server_version_num')::int / 10000")
     found = program(version, place, _programs() if programs is None else programs)
     given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     password = given.pop("password", None)
@@ -99,7 +100,7 @@ def of_target(url: str, session: Session, place: str, programs: Iterable[Path] |
     if password is not None:
         environment["PGPASSWORD"] = password
     text = _dumped([*command, f"--dbname={make_conninfo(**given)}"], environment, place, password)
-    return Source(_META.sub("", text), version, str(path), f"the schema of the {place}")
+    return Source(_META.sub("", text), version, of_session(session), f"the schema of the {place}")
 
 
 def _dumped(command: Sequence[str], environment: Mapping[str, str], place: str, password: str | None) -> str:
@@ -149,6 +150,7 @@ def load(db: Connection, source: Source, role: str) -> None:
     """Into an empty database, whole or not at all. `role`: who owns it, where the session is a superuser's; else ""."""
     statements = split(source.text, Dialect.POSTGRES, source.name)
     with db.transaction():
+        db.execute("SELECT set_config('search_path', 'public', true)")
         for statement in statements:
             if not _NOT_OURS.fullmatch(statement.sql):
                 _load(db, statement, role)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg.sql import Literal
 
 from greenroom.adapters.database.shadow import catalogue
 from greenroom.adapters.database.shadow.facts import Difference
@@ -52,14 +53,17 @@ class Snapshot:
         return {relation.name: relation for relation in self.relations.values()}
 
 
-def take(db: Connection) -> Snapshot:
-    """Inside a transaction it sees what that transaction did. The session's `search_path` must be ours."""
-    objects = {(kind, name): (table, facts) for kind, name, table, facts in db.execute(_OBJECTS).fetchall()}
-    rows = db.execute(catalogue.RELATIONS.encode()).fetchall()
+def take(db: Connection, home: str) -> Snapshot:
+    """Inside a transaction it sees what that transaction did. The session's `search_path` must be ours. `home`: the schema
+    that names leave out.
+    """
+    asked, relations = (text.replace(":home", Literal(home).as_string(db)) for text in (_OBJECTS, catalogue.RELATIONS))
+    objects = {(kind, name): (table, facts) for kind, name, table, facts in db.execute(asked.encode()).fetchall()}
+    rows = db.execute(relations.encode()).fetchall()
     return Snapshot(objects, {oid: Relation(name, KINDS.get(kind, kind), *rest) for oid, name, kind, *rest in rows})
 
 
-_OBJECTS = f"SELECT kind, name, of, facts::text FROM ({catalogue.OBJECTS}) AS object (kind, name, of, facts)".encode()
+_OBJECTS = f"SELECT kind, name, of, facts::text FROM ({catalogue.OBJECTS}) AS object (kind, name, of, facts)"
 
 
 def differences(before: Snapshot, after: Snapshot) -> tuple[Difference, ...]:

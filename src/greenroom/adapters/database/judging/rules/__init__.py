@@ -11,6 +11,7 @@ from greenroom.adapters.database.judging.rules import (
     constraints,
     later,
     mysql,
+    names,
     objects,
     rehearsed,
     sessions,
@@ -21,7 +22,7 @@ from greenroom.adapters.database.judging.rules import (
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         rule.id: rule
-        for part in (columns, constraints, tables, objects, sessions, later, rehearsed, mysql, sqlite)
+        for part in (columns, constraints, tables, objects, sessions, later, names, rehearsed, mysql, sqlite)
         for rule in part.RULES
     }
 )
