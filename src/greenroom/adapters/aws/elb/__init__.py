@@ -1,0 +1,1 @@
+"""Elastic Load Balancing: what the router `alb` is made of."""

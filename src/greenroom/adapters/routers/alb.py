@@ -1,0 +1,154 @@
+"""Router `alb`: the listeners or rules of an Application Load Balancer, told by weights, seen by requests through them.
+
+What was told stands in tags of the listeners, with the lease's epoch; what they really say is read from AWS at every look.
+An answer of AWS that a listener was changed is no sight of it: only requests (`observe:`) or, without them, time
+(`settle:`) and healthy targets make a route live.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import ClassVar
+
+from greenroom.adapters.aws.client import Client
+from greenroom.adapters.aws.elb import examine, judging, record
+from greenroom.adapters.aws.elb.asking import Asking, understood
+from greenroom.adapters.aws.elb.balancer import Balancer, Group, Target
+from greenroom.adapters.aws.elb.judging import Terms, World
+from greenroom.adapters.aws.elb.reaching import Reach
+from greenroom.adapters.aws.elb.record import Record
+from greenroom.adapters.aws.elb.settings import AlbSettings
+from greenroom.adapters.aws.elb.telling import Teller, fence, refuse
+from greenroom.adapters.aws.glance import PACE, Glance
+from greenroom.domain.model import Colour, Routing, RoutingSpec, Split
+from greenroom.errors import Permanent
+from greenroom.ports import ActionKey, Capability, Place
+
+
+class AlbRouter:
+    """`ports.Router`, `Paced`."""
+
+    Settings: ClassVar[type[AlbSettings]] = AlbSettings
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.WEIGHTS, Capability.TEST_ROUTE})
+
+    def __init__(
+        self, settings: AlbSettings, place: Place, *, pace: float = PACE, now: Callable[[], float] = time.time
+    ) -> None:
+        self._settings, self._service, self._now = settings, place.service, now
+        self._glance: Glance[World] = Glance(self._look, pace)
+        self._met: tuple[str, frozenset[Colour]] = ("", frozenset())
+
+    # observing
+
+    def observe(self) -> Routing:
+        world = self._glance.see()
+        known = world.record
+        if known is None or self._settings.observe is None:
+            return judging.routing(world, self._terms, None, self._now(), frozenset())
+        heard = Asking(self._settings.observe, self._reach.asked()).hear()
+        evidence = understood(heard, known.spec)
+        met = self._met[1] if self._met[0] == known.revision else frozenset()
+        self._met = known.revision, met | frozenset(evidence.colours)
+        return judging.routing(world, self._terms, evidence, self._now(), self._met[1])
+
+    def anew(self) -> None:
+        """The next look asks AWS."""
+        self._glance.anew()
+
+    def _look(self) -> World:
+        world = self._world()
+        sent = {arn for door in world.public for arn in door.forward.sent}
+        groups = {colour: group for colour, group in self._groups.items() if group.arn in sent}
+        targets = {colour: self._balancer.targets(group) for colour, group in groups.items()}
+        return World(world.public, world.test, world.records, _there(targets), world.damaged)
+
+    def _world(self) -> World:
+        """Listeners, rules and their tags; no targets."""
+        settings = self._settings
+        doors = self._balancer.doors([*settings.public, *([settings.test] if settings.test else [])])
+        absent = [arn for arn in (*settings.public, settings.test) if arn and arn not in doors]
+        if absent:
+            raise Permanent(f"AWS in {self._client.region} has no {examine.kind(absent[0])} {absent[0]}.")
+        names = {colour: group.name for colour, group in self._groups.items()}
+        records: dict[str, Record | None] = dict.fromkeys(settings.public)
+        damaged = ""
+        for arn, tags in self._balancer.tags(settings.public).items():
+            try:
+                records[arn] = record.read(tags, names)
+            except ValueError as error:
+                damaged = f"what {doors[arn]} was told cannot be read: {error}"
+        public = tuple(doors[arn] for arn in settings.public)
+        return World(public, doors.get(settings.test), records, damaged=damaged)
+
+    # telling
+
+    def apply(self, spec: RoutingSpec, key: ActionKey) -> None:
+        self._balancer.confirm()
+        refuse(spec, self._groups)
+        try:
+            world = self._world()
+            fence(world, self._terms, key.epoch)
+            teller = Teller(self._balancer, self._terms, world)
+            teller.healthy(spec)
+            teller.tell(spec, key.epoch, self._now(), self._service)
+        finally:
+            self._glance.anew()
+
+    def remove(self) -> None:
+        """Users are sent to nobody; the groups stay where they are."""
+        try:
+            world = self._world()
+            known = world.record
+            if known is None and not world.damaged:
+                return
+            epoch = known.epoch if known else 0
+            fence(world, self._terms, epoch)
+            teller = Teller(self._balancer, self._terms, world)
+            teller.tell(RoutingSpec(Split.none()), epoch, self._now(), self._service)
+            self._balancer.untag(self._settings.public, record.KEYS)
+        finally:
+            self._glance.anew()
+
+    # asking
+
+    def reach(self, test: bool = False) -> tuple[str, Mapping[str, str]]:
+        return self._reach.test() if test else (self._reach.public(), {})
+
+    # what is made when it is needed: the way back must not depend on it before
+
+    @cached_property
+    def _client(self) -> Client:
+        return Client(self._settings)
+
+    @cached_property
+    def _balancer(self) -> Balancer:
+        return Balancer(self._client, self._settings)
+
+    @cached_property
+    def _reach(self) -> Reach:
+        return Reach(self._balancer, self._settings)
+
+    @property
+    def _groups(self) -> Mapping[Colour, Group]:
+        return self._balancer.groups()
+
+    @property
+    def _terms(self) -> Terms:
+        return Terms(self._service, self._groups, self._settings.stickiness, self._settings.settle)
+
+    @staticmethod
+    def problems(settings: AlbSettings, place: Place) -> list[str]:
+        """What would keep the router from working, each with its way out."""
+        return examine.problems(settings, place)
+
+    @staticmethod
+    def hazards(settings: AlbSettings, place: Place) -> list[str]:
+        """What users would notice of a deploy that works."""
+        return examine.hazards(settings)
+
+
+def _there(targets: Mapping[Colour, tuple[Target, ...]]) -> dict[Colour, tuple[Target, ...]]:
+    """Without those that are leaving: they get nothing new."""
+    return {c: tuple(t for t in found if t.state != "draining") for c, found in targets.items()}
