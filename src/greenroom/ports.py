@@ -214,6 +214,16 @@ class Tidy(Protocol):
     def tidy(self) -> None: ...
 
 
+@runtime_checkable
+class Paced(Protocol):
+    """An environment or router whose backend must not be asked often: `observe` may answer as it saw things some seconds
+    ago, until it is told to look anew.
+    """
+
+    def anew(self) -> None:
+        """What was seen before counts no more: something was done, or is about to be on what was seen."""
+
+
 class Check(Protocol):
     """Gates, checks and watches: something with an opinion."""
 

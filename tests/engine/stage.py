@@ -28,6 +28,7 @@ from greenroom.testing.clock import FakeClock
 from greenroom.testing.fakes import FakeAnalyser, FakeArtefact, FakeCheck, FakeEnvironment, FakeRouter
 from greenroom.testing.faults import Crash, Fault, Faults
 from greenroom.testing.memory import MemoryJournal
+from greenroom.testing.pacing import Seldom
 from greenroom.testing.schema import FakeMigrator
 from greenroom.testing.world import FakeWorld
 
@@ -55,6 +56,8 @@ class Stage:
     faults: Faults = field(default_factory=Faults)
     dead_is_known: bool = True
     deciding: Callable[..., Any] | None = None
+    seldom: bool = False
+    """Environment and router must not be asked often."""
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -81,10 +84,12 @@ class Stage:
         self.faults.rival = self.rival
         self.faults.stall = self.stall
         wrap = self.faults.wrap
+        environment = wrap("environment", self.environment, "observe", "apply", "remove")
+        router = wrap("router", self.router, "observe", "apply", "remove")
         self.adapters = Adapters(
             wrap("artefact", self.artefact, "observe", "apply"),
-            wrap("environment", self.environment, "observe", "apply", "remove"),
-            wrap("router", self.router, "observe", "apply", "remove"),
+            Seldom(environment, self.clock) if self.seldom else environment,
+            Seldom(router, self.clock) if self.seldom else router,
             wrap("analyser", self.analyser, "measure"),
             {"smoke": wrap("check", self.check, "ask", "withdraw")},
             self.watches,

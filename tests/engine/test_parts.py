@@ -10,7 +10,7 @@ from greenroom.domain.observation import Need
 from greenroom.domain.phases import Phase
 from greenroom.domain.records import Started
 from greenroom.domain.release import Service
-from greenroom.engine.fanout import Threads
+from greenroom.engine.fanout import Inline, Threads
 from greenroom.engine.followers import CursorFile, CursorMemory, Outbox
 from greenroom.engine.lease import Heartbeat, Keeper
 from greenroom.engine.look import Looker
@@ -100,6 +100,22 @@ def test_an_answer_from_before_an_act_is_not_used_after_it() -> None:
     finally:
         gate.set()
         fan.close()
+
+
+def test_who_must_not_be_asked_often_is_asked_again_after_an_act_and_only_then() -> None:
+    stage = Stage(plan=SHORT, seldom=True)
+    looker = Looker(Inline(), Inline(), stage.clock)
+
+    def look() -> bool:
+        looker.see(Service(), stage.adapters, 0.0, at_most=0.0)
+        return looker.partly
+
+    router = stage.adapters.router
+    assert [look(), look(), look()] == [False, True, True]
+    assert router.asked == 1  # type: ignore[attr-defined]
+    looker.forget()
+    assert [look(), look()] == [False, True]
+    assert router.asked == 2  # type: ignore[attr-defined]
 
 
 # --- the lease --------------------------------------------------------------------------------------------------------

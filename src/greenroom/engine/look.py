@@ -20,7 +20,7 @@ from greenroom.engine.readings import Readings
 from greenroom.engine.recorder import Recorded, Recorder
 from greenroom.engine.world import Adapters, case_of
 from greenroom.errors import GreenroomError
-from greenroom.ports import Check, Clock
+from greenroom.ports import Check, Clock, Paced
 
 ANSWER_WITHIN = 3.0
 """Seconds that one look waits for a port. Later answers are used by a later look."""
@@ -46,6 +46,7 @@ class Looker:
         self._facts: dict[Need, _Fact] = {}
         self._late: dict[Need, float] = {}
         self._glance = 0
+        self._anew = True
         self.partly = False
         """The last look used facts of an earlier one."""
         self._release = ""
@@ -59,6 +60,7 @@ class Looker:
         """What was seen before, or is being looked at just now, counts no more."""
         self._facts.clear()
         self._glance += 1
+        self._anew = True
 
     def see(self, service: Service, adapters: Adapters, now: float, *, at_most: float = 60.0) -> Seen:
         """Every needed fact, none older than `needs` and `at_most` allow. `now`: on the journal's clock."""
@@ -73,7 +75,8 @@ class Looker:
         wanted = needs(service, now)
         calls = {n: call for n in wanted if (call := _call(n, service, adapters)) is not None}
         stale = {need: call for need, call in calls.items() if not self._fresh(need, min(wanted[need], at_most))}
-        self.partly = len(stale) < len(calls)
+        anew = self._look_anew(adapters)
+        self.partly = len(stale) < len(calls) or not anew
         self._refresh(stale)
         self._record(service, now)
         watched: Mapping[str, Watched] = {}
@@ -83,6 +86,15 @@ class Looker:
         if Need.MEASUREMENT in wanted and adapters.gauges and service.running and service.running.live_since:
             read = self._readings.look(adapters.name, service.running, adapters.gauges)
         return self._seen(calls, watched, read)
+
+    def _look_anew(self, adapters: Adapters) -> bool:
+        """Nobody answers as they saw things a while ago."""
+        paced = [part for part in (adapters.environment, adapters.router) if isinstance(part, Paced)]
+        if self._anew:
+            for part in paced:
+                part.anew()
+        anew, self._anew = self._anew, False
+        return anew or not paced
 
     def _fresh(self, need: Need, age: float) -> bool:
         fact = self._facts.get(need)

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from greenroom.adapters.aws.access import Access
 from greenroom.ports import Journal, Place
 
+READ_EVERY = 1.0
+"""Seconds between two looks into a journal that is far away: what a person asks for on another machine waits so long."""
+
 
 class Kind(Protocol):
     """What an entry point of `greenroom.journals` names."""
@@ -97,7 +100,9 @@ class InDynamoDb:
     @staticmethod
     def at(settings: DynamoDbSettings, place: Place, *, create: bool) -> Journal:
         from greenroom.adapters.journals.dynamodb import DynamoDbJournal
+        from greenroom.adapters.journals.near import NearJournal
 
-        return DynamoDbJournal(
+        far = DynamoDbJournal(
             settings, settings.table, service=place.service, create=create, make_table=settings.create
         )
+        return NearJournal(far, READ_EVERY)
