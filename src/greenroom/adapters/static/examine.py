@@ -93,7 +93,7 @@ def router_problems(settings: RouterSettings, place: Place) -> list[str]:
     if settings.bucket:
         from greenroom.adapters.static.examine_cloud import distribution_problems
 
-        return found + distribution_problems(settings, place)
+        return found + distribution_problems(settings)
     folder = Path(settings.folder(place.service))
     found += [f"router.root: {text}" for text in _owned(folder, place.service)]
     return found or _served(settings, place, folder)

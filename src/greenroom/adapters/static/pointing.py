@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -11,10 +10,10 @@ from greenroom.adapters.hosts.local import LocalHost
 from greenroom.adapters.static.probe import Foreign, Silent, absence, look
 from greenroom.adapters.static.root import EPOCH, IDLE, LIVE, RELEASES, TOLD, Root, holds
 from greenroom.adapters.static.settings import MARK, RouterSettings
+from greenroom.adapters.static.telling import compose, is_of, needed, refuse
 from greenroom.adapters.static.versions import Mark
-from greenroom.adapters.told import Told, Unreadable, compact, digest, dumps, loads
+from greenroom.adapters.told import Told, Unreadable, dumps, loads
 from greenroom.domain.model import Colour, Routing, RoutingSpec, Split
-from greenroom.errors import Permanent
 from greenroom.ports import ActionKey, Place
 
 
@@ -107,13 +106,15 @@ class Pointer:
         colour = self._colour(seen, told)
         if colour is None:
             return None, "", f"{self._url} serves {seen.version} ({seen.release}), which no colour holds"
-        right = told is not None and told.spec.split.of(colour) > 0 and _is(told, colour, seen) and not shelf.unfinished
+        right = (
+            told is not None and told.spec.split.of(colour) > 0 and is_of(told, colour, seen) and not shelf.unfinished
+        )
         detail = "" if right else f"{self._url} serves {seen.version} ({seen.release}) of {colour}"
         return Split.all_to(colour), told.revision if told and right else "", detail
 
     def _colour(self, seen: Mark, told: Told | None) -> Colour | None:
         for colour in Colour:
-            if self.root.held(colour) == seen.id or (told is not None and _is(told, colour, seen)):
+            if self.root.held(colour) == seen.id or (told is not None and is_of(told, colour, seen)):
                 return colour
         return None
 
@@ -122,12 +123,12 @@ class Pointer:
     def apply(self, spec: RoutingSpec, key: ActionKey) -> None:
         refuse(spec)
         shelf = self._once()
-        told = _compose(spec, key, shelf.told)
+        told = compose(spec, key, shelf.told)
         wanted = _link(spec)
         idle = str(spec.test) if spec.test else ""
         final = replace(told, extra={"live": [wanted, wanted], "idle": idle})
         meant = replace(told, extra={"live": [wanted, shelf.live], "idle": idle})
-        changes: list[Change] = [self._stands(spec, colour) for colour in Colour if _needed(spec, colour)]
+        changes: list[Change] = [self._stands(spec, colour) for colour in Colour if needed(spec, colour)]
         changes.append(Write(TOLD, dumps(meant), 0o644))
         changes.append(Link(LIVE, wanted) if wanted else Gone(LIVE))
         changes.append(Link(IDLE, idle) if idle else Gone(IDLE))
@@ -152,31 +153,6 @@ class Pointer:
             self.root.put(epoch, Gone(LIVE), Gone(IDLE), Gone(TOLD), Gone(EPOCH))
 
 
-def refuse(spec: RoutingSpec) -> None:
-    """`Permanent`, before anything is told, for what one pointer cannot do."""
-    shares = (spec.split.blue, spec.split.green)
-    if set(shares) - {0, 100} or sum(shares) > 100:
-        raise Permanent(
-            f"a static front end shows one version to all: {spec.split} is not to be had", hint="leave `shift` out"
-        )
-    for colour in Colour:
-        if _needed(spec, colour) and not spec.backend(colour).endpoints:
-            raise Permanent(f"{colour} shall be shown but holds nothing")
-
-
-def _needed(spec: RoutingSpec, colour: Colour) -> bool:
-    return spec.split.of(colour) > 0 or spec.test is colour
-
-
-def _compose(spec: RoutingSpec, key: ActionKey, before: Told | None) -> Told:
-    """Without a record, the count goes on from a number that was never reached."""
-    sequence = before.sequence if before else time.time_ns() // 1_000_000
-    essence = digest(compact([digest(dumps(Told(spec, 0, 0)))]))
-    if before is None or before.essence != essence:
-        sequence += 1
-    return Told(spec, key.epoch, sequence, essence, str(key))
-
-
 def _link(spec: RoutingSpec) -> str:
     return next((str(colour) for colour in Colour if spec.split.of(colour) > 0), "")
 
@@ -185,7 +161,3 @@ def _split(link: str) -> Split | None:
     """None for a link that is not ours."""
     known: Mapping[str, Split] = {"": Split.none(), **{str(colour): Split.all_to(colour) for colour in Colour}}
     return known.get(link)
-
-
-def _is(told: Told, colour: Colour, seen: Mark) -> bool:
-    return any(endpoint.host == seen.id for endpoint in told.spec.backend(colour).endpoints)
