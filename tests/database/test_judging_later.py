@@ -132,16 +132,20 @@ def test_refused(stage: Stage, sql: str, before: str) -> None:
 @pytest.mark.parametrize(
     ("stage", "sql", "before"),
     [
-        (Stage.BACKFILL, "UPDATE users SET preference = old_preference", NEW),
+        (Stage.BACKFILL, "UPDATE users SET preference = old_preference", TRIGGER),
         (Stage.BACKFILL, "UPDATE users SET age = (users.age) WHERE age IS NOT NULL", NEW),
-        (Stage.BACKFILL, "UPDATE users SET preference = lower(trim(email)) WHERE preference IS NULL", NEW),
+        (Stage.BACKFILL, "UPDATE users SET preference = lower(trim(email)) WHERE preference IS NULL", TRIGGER),
         (
             Stage.BACKFILL,
             (
                 "UPDATE users u SET preference = (SELECT max(o.note) FROM orders o WHERE o.user_id = u.id) WHERE "
                 "u.preference IS DISTINCT FROM 'x'"
             ),
-            NEW,
+            (
+                f"{TRIGGER}; CREATE FUNCTION onto() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE users SET "
+                "preference = NEW.note WHERE id = NEW.user_id; RETURN NULL; END $$; CREATE TRIGGER onto AFTER INSERT OR "
+                "UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION onto()"
+            ),
         ),
         (
             Stage.BACKFILL,
@@ -149,12 +153,12 @@ def test_refused(stage: Stage, sql: str, before: str) -> None:
                 "UPDATE public.users AS u SET preference = CASE WHEN u.age > 1 THEN 'a' ELSE "
                 "coalesce(old_preference, 'b') END"
             ),
-            NEW,
+            TRIGGER,
         ),
         (
             Stage.BACKFILL,
-            "UPDATE users SET preference = replace(email, 'a', 'b'), x = age::text",
-            "ALTER TABLE users ADD COLUMN preference text, ADD COLUMN x text",
+            "UPDATE users SET preference = replace(email, 'a', 'b'), x = NULL",
+            f"{TRIGGER}; ALTER TABLE users ADD COLUMN x text",
         ),
         (
             Stage.CONTRACT,

@@ -154,9 +154,15 @@ def test_what_a_backfill_declares_is_judged_as_what_it_does(service: Service) ->
     service.write("0007_a/expand.sql", EXPAND)
     service.write("0007_a/backfill.yaml", "table: users\nset: {new: upper(old)}\nwhere: id > 3\n")
     told = service.migrator.judge([Stage.BACKFILL], order())
-    assert [(one.file, one.sql, one.ruling) for one in told] == [
-        ("migrations/0007_a/backfill.yaml", "UPDATE users SET new = (upper(old)) WHERE id > 3", Ruling.ALLOW)
-    ]
+    sql = "UPDATE users SET new = (upper(old)) WHERE id > 3"
+    about = ("migrations/0007_a/backfill.yaml", sql, "backfill-not-in-step")
+    assert [(one.file, one.sql, one.rule, one.ruling) for one in told] == [(*about, Ruling.REFUSE)]
+    allow = "allow: {backfill-not-in-step: nobody writes it any more}\n"
+    service.write("0007_a/backfill.yaml", f"table: users\nset: {{new: upper(old)}}\nwhere: id > 3\n{allow}")
+    [one] = service.migrator.judge([Stage.BACKFILL], order())
+    assert (one.ruling, one.override) == (Ruling.WARN, "nobody writes it any more")
+    service.write("0007_a/backfill.yaml", "table: users\nset: {new: old}\nallow: {backfill-not-in-step: ' '}\n")
+    assert "has no reason" in service.migrator.problems()[0]
 
 
 def test_a_statement_that_fails(service: Service) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +20,7 @@ from psycopg.pq import TransactionStatus
 
 from greenroom.domain.schema import Stage
 from tests.database.corpus.cases import Application, Case
+from tests.database.in_step import InStep
 from tests.database.picture import PATIENCE, Picture, index_less, relations, work
 from tests.rigs.postgres import Cluster
 
@@ -86,13 +87,22 @@ class Bench:
             hazards: Hazards = defaultdict(set)
             used = Use({**self.application.serving(case.stage), **case.old}, self.application, user)
             used.begin()
+            step = InStep(case, used.statements, self._added(before), _asking(owner), psycopg.Error)
             mover = Mover(owner, before, self, name, case.stage)
             try:
                 mover.run(case.sql, hazards, used)
             except psycopg.Error as error:
                 hazards["fails"].add(str(error.sqlstate))
             self._after(case, owner, name, before, used, hazards)
+            hazards["stale"] |= step.stale()
             return {kind: tuple(sorted(found)) for kind, found in sorted(hazards.items()) if found}
+
+    def _added(self, before: Picture) -> dict[str, list[str]]:
+        """What is there beside the base, before the change."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for oid, column in before.columns.keys() - self.picture.columns.keys():
+            found[before.names[oid]].append(column)
+        return found
 
     def _after(
         self, case: Case, owner: psycopg.Connection[Any], name: str, before: Picture, used: Use, hazards: Hazards
@@ -121,6 +131,14 @@ class Bench:
             if case.new:
                 used.again(fresh, hazards, answers=False)
                 hazards["surprises"] |= before.nulls(after, owner)
+
+
+def _asking(owner: psycopg.Connection[Any]) -> Callable[[str], Any]:
+    def ask(sql: str) -> Any:
+        done = owner.execute(sql)
+        return done.fetchall() if done.description else None
+
+    return ask
 
 
 def _named(lost: str, statements: tuple[str, ...]) -> bool:

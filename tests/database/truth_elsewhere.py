@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pymysql
 
 from greenroom.domain.schema import Dialect, Stage
 from tests.database.corpus.cases import Case, application, base
+from tests.database.in_step import InStep
 from tests.rigs.mariadb import Server
 
 Hazards = dict[str, set[str]]
@@ -98,6 +99,8 @@ def on_mariadb(server: Server, case: Case) -> dict[str, tuple[str, ...]]:
         was, values, tables = _settings(mover), _values(mover), _tables(mover)
         used = Use(case, lambda sql: _ask(user, sql), user.rollback)
         before = used.round()
+        added = _added(case, [f"{table}.{column}" for table in tables for column in _columns(mover, table)])
+        step = InStep(case, used.statements, added, lambda sql: _ask(mover, sql), pymysql.Error)
         try:
             for number, sql in enumerate(case.sql):
                 if number:
@@ -114,6 +117,7 @@ def on_mariadb(server: Server, case: Case) -> dict[str, tuple[str, ...]]:
         for one in (used, Use(case, lambda sql: _ask(fresh, sql), fresh.rollback)):
             compare(before, one.round(), hazards)
         hazards["unguards"] |= used.unguarded()
+        hazards["stale"] |= step.stale()
     server.drop(name)
     return {kind: tuple(sorted(found)) for kind, found in sorted(hazards.items()) if found}
 
@@ -158,10 +162,24 @@ def _tables(mover: pymysql.Connection[Any]) -> dict[str, int]:
 def _values(mover: pymysql.Connection[Any]) -> dict[str, Counter[str]]:
     found: dict[str, Counter[str]] = {}
     for table in _tables(mover):
-        columns = [row[0] for row in _ask(mover, f"SHOW COLUMNS FROM `{table}`")]
+        columns = _columns(mover, table)
         rows = _ask(mover, f"SELECT * FROM `{table}`")
         for place, column in enumerate(columns):
             found[f"{table}.{column}"] = Counter(str(row[place]) for row in rows if row[place] is not None)
+    return found
+
+
+def _columns(mover: pymysql.Connection[Any], table: str) -> list[str]:
+    return [row[0] for row in _ask(mover, f"SHOW COLUMNS FROM `{table}`")]
+
+
+def _added(case: Case, columns: Sequence[str]) -> dict[str, list[str]]:
+    """Of these `table.column`, those that the base does not name."""
+    known = set(re.findall(r"\w+", base(case.dialect)))
+    found: dict[str, list[str]] = defaultdict(list)
+    for table, _, column in (name.partition(".") for name in columns):
+        if column not in known:
+            found[table].append(column)
     return found
 
 
@@ -183,6 +201,9 @@ def _on_sqlite(file: Path, case: Case, rows: int, hazards: Hazards) -> list[int]
     values, was = _contents(mover), _pragmas(mover)
     used = Use(case, lambda sql: user.execute(sql).fetchall(), user.rollback)
     before = used.round()
+    step = InStep(
+        case, used.statements, _added(case, [*values]), lambda sql: mover.execute(sql).fetchall(), sqlite3.Error
+    )
     steps = [0]
     mover.set_progress_handler(lambda: steps.__setitem__(0, steps[0] + 1) or 0, 10)
     taken = []
@@ -204,6 +225,7 @@ def _on_sqlite(file: Path, case: Case, rows: int, hazards: Hazards) -> list[int]
     for one in (used, Use(case, lambda sql: fresh.execute(sql).fetchall(), fresh.rollback)):
         compare(before, one.round(), hazards)
     hazards["unguards"] |= used.unguarded()
+    hazards["stale"] |= step.stale()
     for connection in (mover, user, fresh):
         connection.close()
     return taken + [0] * (len(case.sql) - len(taken))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+from greenroom.adapters.database.backfill.fill import Fill
 from greenroom.adapters.database.concern import Concern
 from greenroom.adapters.database.costing import priced, works
 from greenroom.adapters.database.judging import Context, Schema, Size, created, judge, tables
@@ -14,7 +15,7 @@ from greenroom.adapters.database.judging.naming import named
 from greenroom.adapters.database.judging.world import World
 from greenroom.adapters.database.looking import Seen, look
 from greenroom.adapters.database.probing import Premise
-from greenroom.adapters.database.reading import Statement, changes, split
+from greenroom.adapters.database.reading import Allow, Statement, changes, split
 from greenroom.adapters.database.reading import change as c
 from greenroom.adapters.database.running.runner import checksum
 from greenroom.adapters.database.settings import SqlSettings
@@ -103,10 +104,14 @@ def _statements(script: Script, dialect: Dialect) -> list[Statement]:
     from greenroom.adapters.database.backfill.declared import declared
 
     return [
-        Statement(script.file, 1, f"UPDATE {fill.table} SET {fill.assignments()}{where}", number)
+        Statement(script.file, 1, f"UPDATE {fill.table} SET {fill.assignments()}{where}", number, _allows(fill))
         for number, fill in enumerate(declared(script, dialect), 1)
         for where in [f" WHERE {fill.where}" if fill.where else ""]
     ]
+
+
+def _allows(fill: Fill) -> tuple[Allow, ...]:
+    return tuple(Allow(rule, "", why) for rule, why in fill.allows)
 
 
 def _left(file: File, seen: Seen) -> list[Statement]:

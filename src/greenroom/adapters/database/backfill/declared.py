@@ -5,6 +5,7 @@ set: {new_preference: old_preference}
 where: old_preference IS NOT NULL         # of the rows that are meant; all without it
 key: [id]                                 # the primary key without it
 verify: new_preference IS NOT NULL        # of a row that is done; that it has the values of `set` without it
+allow: {backfill-not-in-step: REASON}     # by rule, why it may run all the same
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from greenroom.adapters.database.backfill.fill import Fill, Unfit
 from greenroom.adapters.database.backfill.pieces import is_name, sound
@@ -45,6 +46,17 @@ class Declared(Section):
         default_factory=list, description="The columns of a unique key, none of them ever NULL; else the primary key."
     )
     verify: Sql = Field(default="", description="A condition that is true of a row that is done.")
+    allow: dict[str, str] = Field(
+        default_factory=dict, description="By rule, why the judge's objection is none. The ledger keeps the reason."
+    )
+
+    @field_validator("allow")
+    @classmethod
+    def _reasons(cls, allow: dict[str, str]) -> dict[str, str]:
+        for rule, why in allow.items():
+            if not why.strip():
+                raise ValueError(f"{rule} has no reason; say why it may run")
+        return allow
 
 
 def declared(script: Script, dialect: Dialect) -> list[Fill]:
@@ -74,5 +86,6 @@ def _fill(found: Any, file: str, number: int, dialect: Dialect) -> Fill:
     for column in [*given.set, *given.key]:
         if not is_name(column, dialect):
             raise Unfit(place, f"{column!r} is no name of a column", 'as in SQL: new_preference, "newPreference"')
-    fill = Fill(given.table, tuple(given.set.items()), given.where, tuple(given.key), given.verify, place=place)
+    sets, allows = tuple(given.set.items()), tuple(given.allow.items())
+    fill = Fill(given.table, sets, given.where, tuple(given.key), given.verify, place=place, allows=allows)
     return sound(fill, dialect, _VERIFY)

@@ -23,6 +23,7 @@ class Fill:
     `table`: as its author writes it, with its schema or without. `sets`: each column with what it becomes. `where`: of
     the rows that are meant, "" for all. `key`: the columns of a key, in order; none: the primary key. `verify`: what is
     true of a row that is done; "": its columns are equal to what they become. `alias`: by what the texts call the table.
+    `allows`: by rule of the judge, why it may run all the same.
     """
 
     table: str
@@ -32,6 +33,7 @@ class Fill:
     verify: str = ""
     alias: str = ""
     place: str = ""
+    allows: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import sqlglot
 from sqlglot import exp
@@ -113,7 +114,7 @@ def sound(fill: Fill, dialect: Dialect, way_out: str) -> Fill:
             verify = _until_filled(where, columns, dialect, fill)
             if not verify:
                 raise Unfit(fill.place, f"{column} becomes {value.strip()}: {trouble}", way_out)
-    return Fill(fill.table, tuple(sets), where, fill.key, verify, fill.alias, fill.place)
+    return replace(fill, sets=tuple(sets), where=where, verify=verify)
 
 
 def _optional(text: str, dialect: Dialect, place: str, what: str) -> str:

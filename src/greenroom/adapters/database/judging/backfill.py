@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from greenroom.adapters.database.judging import in_step
 from greenroom.adapters.database.judging.rule import Hit
 from greenroom.adapters.database.judging.world import World
 from greenroom.adapters.database.reading import change as c
@@ -51,6 +52,7 @@ def _update(change: c.Update, world: World) -> Iterator[Hit]:
         if not world.is_fresh(table, column):
             at = names | {"column": column}
             yield Hit("backfill-existing", at, ruling=None if informed else Ruling.WARN, tables=(table,))
+        yield from in_step.hits(change, column, sets[column], world)
     guards = set(words(change.where, world.dialect))
     for column, expression in sets.items():
         again = set(sets) & set(words(expression, world.dialect))

@@ -7,14 +7,21 @@ from greenroom.domain.schema import Stage
 
 NEW = "ALTER TABLE users ADD COLUMN preference text"
 FILL = "UPDATE users SET preference = old_preference WHERE preference IS NULL"
-TRIGGER = (
-    f"{NEW}; CREATE FUNCTION sync() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.preference :="
-    f" NEW.old_preference; RETURN"
-    " NEW; END $$; CREATE TRIGGER sync BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE FUNCTION sync()"
-)
 
 
-def _backfill(sql: str, before: str = NEW) -> Example:
+def _kept(value: str) -> str:
+    """The new column, and the trigger that keeps it in step."""
+    return (
+        f"{NEW}; CREATE FUNCTION sync() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.preference := {value};"
+        " RETURN NEW; END $$; CREATE TRIGGER sync BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE FUNCTION sync()"
+    )
+
+
+TRIGGER = _kept("NEW.old_preference")
+CARTS = "CREATE TABLE codes (name text PRIMARY KEY, code text); CREATE TABLE carts (name text, short text)"
+
+
+def _backfill(sql: str, before: str = TRIGGER) -> Example:
     return Example(sql, Stage.BACKFILL, before=before)
 
 
@@ -66,7 +73,7 @@ RULES = (
         "FROM, JOIN and LIMIT cannot be kept to a range of keys of `{table}`: a batch would lock more than it changes.",
         "a subquery: SET column = (SELECT o.name FROM other o WHERE o.id = {table}.other_id)",
         _backfill("UPDATE users SET preference = o.note FROM orders o WHERE o.user_id = users.id"),
-        _backfill("UPDATE users SET preference = (SELECT max(o.note) FROM orders o WHERE o.user_id = users.id)"),
+        _backfill("UPDATE carts SET short = (SELECT c.code FROM codes c WHERE c.name = carts.name)", CARTS),
     ),
     Rule(
         "backfill-existing",
@@ -79,6 +86,14 @@ RULES = (
         _backfill(FILL),
     ),
     Rule(
+        "backfill-not-in-step",
+        "Nothing keeps in step what is filled",
+        "{writes} `{name}` once the backfill is verified, and {what}: the new version finds an old value there, or none.",
+        "a trigger in expand.sql that gives the column its value, or a default where it depends on nothing",
+        _backfill(FILL, NEW),
+        _backfill(FILL),
+    ),
+    Rule(
         "backfill-not-repeatable",
         "Done twice it gives something else",
         "`{column} = {what}` gives another value each time: after a crash nobody can tell which rows are done,"
@@ -86,7 +101,7 @@ RULES = (
         " never verified.",
         "derive it from columns that do not change; or backfill.yaml with `verify: {column} IS NOT NULL`",
         _backfill("UPDATE users SET preference = preference || '!'"),
-        _backfill("UPDATE users SET preference = old_preference || '!'"),
+        _backfill("UPDATE users SET preference = old_preference || '!'", _kept("NEW.old_preference || '!'")),
     ),
     Rule(
         "contract-adds",

@@ -9,4 +9,6 @@ depends_on = "b1"
 
 
 def upgrade():
+    op.execute("DROP TRIGGER IF EXISTS follow ON users")
+    op.execute("DROP FUNCTION IF EXISTS follow()")
     op.drop_column("users", "old_preference")
