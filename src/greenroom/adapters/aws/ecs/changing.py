@@ -1,0 +1,158 @@
+"""Telling ECS what a colour shall run. Each step may be the last: what is not done is seen, and done by the next `apply`.
+
+First the tags say what is meant (`task`), then ECS is told, then the tags say that it was (`told`). Workers of another
+release end before those of this one begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from greenroom.adapters.aws.client import Client
+from greenroom.adapters.aws.ecs import scaling
+from greenroom.adapters.aws.ecs.looking import least
+from greenroom.adapters.aws.ecs.marks import REMOVED, Mark
+from greenroom.adapters.aws.ecs.names import Reference, short
+from greenroom.adapters.aws.ecs.services import Service, needed
+from greenroom.adapters.aws.ecs.services import tasks as ask_tasks
+from greenroom.adapters.aws.ecs.settings import EcsSettings
+from greenroom.adapters.aws.ecs.shot import Shot
+from greenroom.domain.model import Colour, EnvironmentSpec, Role
+
+
+@dataclass
+class Change:
+    """What is done to one colour, on one fresh look at all services. `marks`: what their tags say now."""
+
+    client: Client
+    settings: EcsSettings
+    service: str
+    colour: Colour
+    epoch: int
+    found: Mapping[str, Service]
+
+    def __post_init__(self) -> None:
+        self.marks: dict[str, Mark] = {name: service.mark for name, service in self.found.items()}
+        for name in self.settings.names(self.colour):
+            where = f"the ECS service {name}"
+            service = needed(self.found, name, self.settings.cluster)
+            service.mark.admit(self.epoch, where)
+            service.mark.belongs(self.service, where)
+
+    @property
+    def head(self) -> Service:
+        return self.found[self.settings.services.of(self.colour)]
+
+    def apply(self, spec: EnvironmentSpec) -> None:
+        reference = Reference.parse(spec.artefact)
+        before, task = self.head.mark, short(reference.main)
+        meant = Mark(self.service, spec.release, spec.version, spec.role, self.epoch, task, before.told, before.scaling)
+        again = (before.release, before.task, before.told) == (spec.release, task, task) and before.holds is not None
+        self._mark(self.head, meant)
+        if not again:
+            self._hold()
+        count = self._count(again, spec.role)
+        if not again or self.head.primary.definition != task or self.head.desired < count:
+            self._tell(self.head, reference.main, count)
+        if before.told != task:
+            self._mark(self.head, replace(self.marks[self.head.name], told=task))
+        for process, worker in self.settings.workers.items():
+            here = self.found[worker.services.of(self.colour)]
+            self._worker(here, reference.of(process), worker.desired, spec)
+
+    def remove(self) -> None:
+        """Down to what is kept idle, once nothing may be taken away behind our back; then autoscaling is as it was."""
+        names = self.settings.names(self.colour)
+        for name in names:
+            service = self.found[name]
+            idle = self.settings.idle if service is self.head else 0
+            if service.mark.holds is None and service.mark.role != REMOVED and service.desired <= idle:
+                continue  # never ours, and nothing runs
+            gone = replace(service.mark, service=self.service, role=REMOVED, epoch=self.epoch, told="")
+            self._mark(service, gone)
+            if service.desired > idle:
+                self._tell(service, "", idle)
+        if self.head.mark.role or self.head.mark.scaling:
+            self._give_back()
+
+    # --- inside
+
+    def _count(self, again: bool, role: Role) -> int:
+        """How many tasks it must be told to run at least. What is active already scales by itself."""
+        if again and role is Role.ACTIVE:
+            return 1
+        marked = {name: replace(service, mark=self.marks[name]) for name, service in self.found.items()}
+        return least(self.settings, Shot(marked), self.colour)
+
+    def _worker(self, service: Service, definition: str, count: int, spec: EnvironmentSpec) -> None:
+        before, task = service.mark, short(definition)
+        meant = Mark(self.service, spec.release, spec.version, spec.role, self.epoch, task, before.told, "")
+        if spec.role is Role.IDLE:
+            self._mark(service, replace(meant, task="", told=""))
+            if service.desired:
+                self._tell(service, "", 0)
+            return
+        runs = (before.task, service.primary.definition) == (task, task) and service.desired > 0
+        if not runs and self._busy(service):
+            self._mark(service, replace(meant, told=""))
+            if service.desired:
+                self._tell(service, "", 0)
+            return
+        if not runs or service.desired < count:
+            self._mark(service, replace(meant, told=""))
+            self._tell(service, definition, count)
+        self._mark(service, replace(meant, told=task))
+
+    def _busy(self, service: Service) -> bool:
+        """Somebody is still at work there, counted or on the way out."""
+        if not service.empty:
+            return True
+        left = ask_tasks(self.client, self.settings.cluster, service, stopped=True)
+        return any(not task.ended for task in left)
+
+    def _hold(self) -> None:
+        """While both colours run, nothing takes tasks away from either."""
+        other = self.found.get(self.settings.services.of(self.colour.other))
+        if other is None or other.mark.holds is None:
+            return
+        pair = {self.head.name: self.head, other.name: other}
+        for name, scalable in scaling.scalables(self.client, self.settings.cluster, pair).items():
+            mark = self.marks[name]
+            if not mark.scaling:
+                self._mark(pair[name], replace(mark, scaling=scalable.written))
+            scaling.suspend(self.client, self.settings.cluster, scalable)
+
+    def _give_back(self) -> None:
+        """The other colour's first: ours is not absent before both have it back."""
+        other = self.found.get(self.settings.services.of(self.colour.other))
+        pair = [service for service in (other, self.head) if service is not None and service.mark.scaling]
+        if not pair:
+            return
+        there = scaling.scalables(self.client, self.settings.cluster, [service.name for service in pair])
+        for service in pair:
+            if service.name in there:
+                scaling.give_back(self.client, self.settings.cluster, service, there[service.name])
+            self._mark(service, replace(self.marks[service.name], scaling=""))
+
+    def _mark(self, service: Service, wanted: Mark) -> None:
+        changes = self.marks[service.name].changes(wanted)
+        if changes:
+            tags = [{"key": key, "value": value} for key, value in changes.items()]
+            self.client.write("ecs", "tag_resource", f"the service {service.name}", resourceArn=service.arn, tags=tags)
+            self.marks[service.name] = wanted
+
+    def _tell(self, service: Service, definition: str, count: int) -> None:
+        """`definition` "": as it is."""
+        more: dict[str, Any] = {"taskDefinition": definition} if definition else {}
+        about = f"the service {service.name} of the cluster {short(self.settings.cluster)}"
+        self.client.write(
+            "ecs",
+            "update_service",
+            about,
+            cluster=self.settings.cluster,
+            service=service.name,
+            desiredCount=count,
+            **more,
+        )
