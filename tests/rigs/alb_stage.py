@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from greenroom.adapters.aws.client import Client
 from greenroom.adapters.aws.elb.settings import AlbSettings
 from greenroom.adapters.routers.alb import AlbRouter
 from greenroom.domain.model import Backend, Colour, Endpoint
@@ -45,6 +46,7 @@ class Stage(Routed):
         self.place = Place("shop", folder / "greenroom.yaml", folder / ".greenroom")
         self.given = settings
         self.running: dict[Colour, Server] = {}
+        self._client: Client | None = None
 
     def __enter__(self) -> Stage:
         try:
@@ -82,7 +84,10 @@ class Stage(Routed):
 
     def router(self, *, pace: float = 0.0, **settings: Any) -> AlbRouter:
         """As another process would make it; with other settings if given."""
-        return AlbRouter(self.configured(**settings), self.place, pace=pace)
+        found = self.configured(**settings)
+        if self._client is None:  # to make one takes longer than what most tests do
+            self._client = Client(found)
+        return AlbRouter(found, self.place, pace=pace, client=self._client)
 
     def problems(self, **settings: Any) -> list[str]:
         return AlbRouter.problems(self.configured(**settings), self.place)

@@ -34,9 +34,15 @@ class AlbRouter:
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.WEIGHTS, Capability.TEST_ROUTE})
 
     def __init__(
-        self, settings: AlbSettings, place: Place, *, pace: float = PACE, now: Callable[[], float] = time.time
+        self,
+        settings: AlbSettings,
+        place: Place,
+        *,
+        pace: float = PACE,
+        now: Callable[[], float] = time.time,
+        client: Client | None = None,
     ) -> None:
-        self._settings, self._service, self._now = settings, place.service, now
+        self._settings, self._service, self._now, self._given = settings, place.service, now, client
         self._glance: Glance[World] = Glance(self._look, pace)
         self._met: tuple[str, frozenset[Colour]] = ("", frozenset())
 
@@ -120,7 +126,7 @@ class AlbRouter:
 
     @cached_property
     def _client(self) -> Client:
-        return Client(self._settings)
+        return self._given or Client(self._settings)
 
     @cached_property
     def _balancer(self) -> Balancer:

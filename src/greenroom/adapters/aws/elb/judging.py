@@ -61,13 +61,16 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the listeners say. `late`: they do not say yet what they were told. `lacking`: telling it again mends it."""
+    """What the listeners say. `late`: they do not say yet what they were told. `lacking`: telling it again mends it.
+    `moved`: somebody else has told them.
+    """
 
     spec: RoutingSpec | None
     revision: str
     detail: str = ""
     lacking: bool = False
     late: bool = False
+    moved: bool = False
 
 
 def routing(world: World, terms: Terms, evidence: Evidence | None, now: float, met: frozenset[Colour]) -> Routing:
@@ -83,7 +86,7 @@ def routing(world: World, terms: Terms, evidence: Evidence | None, now: float, m
     told = told_of(world, terms, record, now)
     live, why = _live(world, terms, evidence, now, met, told)
     ill = _ill(world, terms)
-    good = told.spec is not None and live == told.spec.split and not (told.lacking or told.late or ill)
+    good = told.spec is not None and live == told.spec.split and not (told.lacking or told.late or told.moved or ill)
     waits = told.late or (live is None and now < record.at + terms.settle)
     return Routing(
         running=True,
@@ -133,7 +136,7 @@ def _moved(world: World, terms: Terms, record: Record, door: Door) -> Told:
     shares = terms.shares(door)
     detail = f"{door} was changed by somebody else: it forwards to {door.forward}, and was told {record.spec.split}"
     spec = None if shares is None else replace(record.spec, split=shares)
-    return Told(spec, _revision(world, record), detail)
+    return Told(spec, _revision(world, record), detail, moved=True)
 
 
 def _tested(world: World, terms: Terms, record: Record, now: float) -> Told:
@@ -151,7 +154,7 @@ def _tested(world: World, terms: Terms, record: Record, now: float) -> Told:
     found = next((colour for colour in Colour if shares == Split.all_to(colour)), None)
     if found is spec.test:  # neither the one nor the other colour, or both
         return Told(spec, record.revision, detail, lacking=True)
-    return Told(replace(spec, test=found), _revision(world, record), detail)
+    return Told(replace(spec, test=found), _revision(world, record), detail, moved=True)
 
 
 def _revision(world: World, record: Record) -> str:
