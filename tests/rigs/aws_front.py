@@ -5,6 +5,7 @@ The front lets one request through at a time: moto undoes a refused transaction 
 
 from __future__ import annotations
 
+import html
 import http.client
 import json
 from collections.abc import Callable, Iterator
@@ -29,7 +30,8 @@ class Fault:
     others between.
 
     `kind`: throttle · denied · refused · error · canned · hang · reset (not done), error-after · hang-after ·
-    reset-after · garbage-after (done, but the answer is not moto's); "": nothing.
+    reset-after · garbage-after (done, but the answer is not moto's), stale (what the same request got before); "": nothing.
+    Of APIs that speak XML: not canned.
     """
 
     kind: str
@@ -60,6 +62,7 @@ class Front:
         self.calls: list[str] = []
         self.faults: list[Fault] = []
         self._upstream, self._lock, self._over = upstream, Lock(), Event()
+        self._before: dict[bytes, tuple[int, bytes]] = {}
         front = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -91,14 +94,18 @@ class Front:
             fault = next((fault for fault in self.faults if fault.strikes(operation)), None)
             kind = fault.kind if fault else ""
             said = _instead(kind, operation, fault.body if fault else {})
+            if said is None and kind == "stale":
+                said = self._before.get(body)
             if said is None and kind not in ("hang", "reset"):
-                said = self._forwarded(request, body)
+                said = self._before[body] = self._forwarded(request, body)
             if fault:
                 fault.meanwhile()
         if kind == "error-after":
             said = _instead("error", operation, {})
         if kind == "garbage-after":
             said = 200, b"<html>Sign in to this network</html>"
+        if body.startswith(b"Action=") and said is not None and said[1].startswith(b"{"):
+            said = said[0], _as_xml(said[1])
         if kind.startswith("hang"):
             self._over.wait(20)
         if kind.startswith(("hang", "reset")) or said is None:
@@ -151,6 +158,18 @@ def _instead(kind: str, operation: str, body: dict[str, Any]) -> tuple[int, byte
             return 200, json.dumps(body).encode()
         case _:
             return None
+
+
+def _as_xml(said: bytes) -> bytes:
+    """As APIs say it that speak XML (elasticloadbalancing, autoscaling, cloudformation)."""
+    error = json.loads(said)
+    code = str(error.get("__type", "")).rpartition("#")[2]
+    code = {"ProvisionedThroughputExceededException": "Throttling", "AccessDeniedException": "AccessDenied"}.get(
+        code, code
+    )
+    text = html.escape(str(error.get("message") or error.get("Message") or ""))
+    inner = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{text}</Message></Error>"
+    return f"<ErrorResponse>{inner}<RequestId>refused</RequestId></ErrorResponse>".encode()
 
 
 @contextmanager
