@@ -12,6 +12,8 @@ import pytest
 from greenroom.cli.database_judge import page as judged_page
 from greenroom.cli.database_steer import page as status_page
 from greenroom.cli.database_steer import status_document
+from greenroom.cli.lines import Line
+from greenroom.cli.screens import Teller
 from greenroom.cli.text import Ink
 from greenroom.domain.model import Verdict
 from greenroom.domain.plan import MIGRATING
@@ -183,6 +185,67 @@ def test_every_migration_with_its_three_stages(width: int) -> None:
     assert "0007_new: 400,000 of about 1,000,000 rows, 12,000 a second, 50 s left" in text
     [line] = [line for line in lines if line.startswith("  0007_new ")]
     assert ["✓ done" in line, "▸ runs" in line, "· waits" in line] == [True] * 3
+
+
+def test_what_a_release_that_is_over_has_begun_does_not_run_but_has_stopped_and_goes_on_how(office: Office) -> None:
+    assert office.schema is not None
+    office.type("deploy", "1")
+    office.schema.refused[Stage.BACKFILL] = "3 rows still differ"
+    assert office.type("deploy", "2").code == 4
+    begun = Part("0007_new", Stage.BACKFILL, Stand.RUNNING, "r-0002", progress=Progress(400_000, 1_000_000, 12_000.0))
+    ours = Part("0008_old", Stage.CONTRACT, Stand.RUNNING, "r-0001")
+    document = status_document("shop", SchemaState((begun, ours)), office.control.state(), office.clock.now())
+    assert document["migrations"][0]["stopped"].startswith("stopped with r-0002 (aborted)")
+    text = " ".join(" ".join(status_page(document, 80, PLAIN)).split())
+    assert "! stopped" in text
+    assert "▸ runs" not in text
+    assert "a second" not in text
+    assert (
+        "0007_new: its backfill stopped with r-0002 (aborted), and what is done stays; `greenroom deploy VERSION`"
+        in text
+    )
+    assert "0008_old: its contract is half done, and nobody goes on with it; `greenroom db contract` does" in text
+    office.schema.refused.clear()
+    office.schema.asks = 1000
+    office.type("deploy", "3", "--detach")
+    office.sleep(5.0)
+    running = replace(begun, release="r-0003")
+    document = status_document("shop", SchemaState((running,)), office.control.state(), office.clock.now())
+    assert document["migrations"][0]["stopped"] == ""
+
+
+# --- a refusal at three in the morning
+
+REFUSED = (
+    "migrations/0007_new/expand.sql:1: drop-column: Version 41 may still use `users.old`, and its reads and writes would"
+    " fail while both run; instead: put it into contract.sql (2 more are refused)"
+)
+
+
+def test_a_long_reason_is_told_once_and_then_in_short(office: Office) -> None:
+    assert office.schema is not None
+    office.type("deploy", "1")
+    office.schema.refused[Stage.EXPAND] = REFUSED
+    done = office.type("deploy", "2")
+    assert done.code == 4
+    assert done.out.count("its reads and writes would fail") == 1
+    assert done.out.count("expand: as above") == 2
+    assert "`greenroom db plan`" in done.out
+    assert max(map(len, done.out.splitlines()[-2:])) < 250
+    document = json.loads(office.type("deploy", "3", "--json").out)
+    assert document["release"]["reason"] == f"expand: {REFUSED}"
+    assert office.type("show").out.count("its reads and writes would fail") == 1
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_on_a_terminal_long_lines_hang_under_their_text_and_a_log_gets_them_whole(width: int) -> None:
+    line = Line(0.0, "✗", "gate", f"expand: {REFUSED}", (REFUSED,), "red")
+    whole = Teller(PLAIN).tell(line)
+    assert [text.endswith(REFUSED) for text in whole] == [True, True]
+    told = Teller(PLAIN, lambda: width).tell(line)
+    assert max(map(len, told)) <= width
+    assert " ".join(" ".join(told).split()) == " ".join(" ".join(whole).split())
+    assert {len(text) - len(text.lstrip()) for text in told[1:]} == {15, 25}
 
 
 def test_a_database_that_cannot_be_seen_is_said_and_is_exit_6() -> None:

@@ -11,6 +11,7 @@ from greenroom.cli.context import Context, Installation
 from greenroom.cli.stand import retire
 from greenroom.cli.text import Ink, clock, columns, plain, span, wrapped
 from greenroom.domain.model import Verdict
+from greenroom.domain.phases import Phase
 from greenroom.domain.release import Contract, Service
 from greenroom.domain.schema import Part, SchemaState, Stage, Stand
 from greenroom.domain.status import schema_document
@@ -67,13 +68,13 @@ def status_document(name: str, seen: SchemaState, service: Service, now: float) 
         "service": name,
         "exit": 6 if seen.unseen else 0,
         "unseen": seen.unseen,
-        "migrations": [_part(part) for part in seen.parts],
+        "migrations": [_part(part, service) for part in seen.parts],
         "schema": schema_document(service, now),
         "now": now,
     }
 
 
-def _part(part: Part) -> dict[str, Any]:
+def _part(part: Part, service: Service) -> dict[str, Any]:
     known = {
         "migration": part.migration,
         "stage": str(part.stage),
@@ -83,9 +84,27 @@ def _part(part: Part) -> dict[str, Any]:
         "by": part.by,
         "since": part.since or None,
         "detail": part.detail,
+        "stopped": _stopped(part, service),
     }
     at = part.progress
     return known | {"progress": at and {"rows": at.rows, "of": at.of, "rate": at.rate, "left": at.left}}
+
+
+def _stopped(part: Part, service: Service) -> str:
+    """Why nobody goes on with what was begun, and how it goes on; "" where somebody does, or the journal does not know."""
+    running, asked = service.running, service.contract
+    if part.stand is not Stand.RUNNING or service.release is None:
+        return ""
+    if part.stage is Stage.CONTRACT:
+        if asked is None or not asked.open:
+            return "is half done, and nobody goes on with it; `greenroom db contract` does"
+        return f"goes on when {running.id} is over" if running else ""
+    if running is not None and running.phase not in (Phase.ABORTING, Phase.ROLLING_BACK):
+        return "" if running.id == part.release else f"was begun by {part.release}; {running.id} goes on with it"
+    ended = (*service.past, service.release)
+    known = next((f" ({str(r.row.status).replace('_', ' ')})" for r in ended if r.id == part.release), "")
+    way = "`greenroom deploy VERSION` goes on with it, where the release still has this migration"
+    return f"stopped with {part.release}{known}, and what is done stays; {way}"
 
 
 def page(document: Mapping[str, Any], width: int, ink: Ink) -> list[str]:
@@ -113,6 +132,8 @@ def _cell(parts: Sequence[Mapping[str, Any]], name: str, stage: Stage, now: floa
     if part is None:
         return "–"
     since = f" {clock(part['since'], now or part['since'])}" if part["since"] and part["state"] != "pending" else ""
+    if part["stopped"]:
+        return f"! stopped{since}"
     words = {"done": "done", "running": "runs", "soft": "out of reach", "pending": "waits"}
     return f"{_MARKS[Stand(part['state'])]} {words[part['state']]}{since}"
 
@@ -122,11 +143,12 @@ def _going_on(part: Mapping[str, Any], width: int) -> list[str]:
     texts = []
     if at and part["state"] == "running":
         left = f", {span(at['left'])} left" if at["left"] is not None else ""
-        texts.append(
-            f"{part['migration']}: {at['rows']:,} of about {at['of']:,} rows, {at['rate']:,.0f} a second{left}"
-        )
+        pace = "" if part["stopped"] else f", {at['rate']:,.0f} a second{left}"
+        texts.append(f"{part['migration']}: {at['rows']:,} of about {at['of']:,} rows{pace}")
     if part["detail"] and part["state"] in ("running", "soft"):
         texts.append(f"{part['migration']}: {plain(part['detail'])}")
+    if part["stopped"]:
+        texts.append(f"{part['migration']}: its {part['stage']} {part['stopped']}")
     return [line for text in texts for line in wrapped(text, width, "    ", "  ")]
 
 

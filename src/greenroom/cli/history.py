@@ -95,7 +95,7 @@ def show(context: Context, wanted: str) -> int:
             "",
         ]
     )
-    day, teller = "", Teller(context.ink)
+    day, teller = "", Teller(context.ink, lambda: context.width if context.live else 0)
     for entry in merged(own):
         if (today := stamp(entry.at)[:10]) != day:
             day = today

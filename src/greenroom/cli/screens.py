@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 from greenroom.cli.follow import Picture, Screen
 from greenroom.cli.lines import Line, news
 from greenroom.cli.picture import progress
-from greenroom.cli.text import Ink, clock, plain, width_of
+from greenroom.cli.text import Ink, clock, plain, width_of, wrapped
 from greenroom.domain.phases import ENDS
 from greenroom.domain.records import Entry, Moved
 from greenroom.domain.release import Release
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _INDENT = " " * 15
 EVIDENCE = 20
 """Lines of evidence that are shown with a failure."""
+LONG = 80
+"""Characters from which on a reason is not told twice."""
 
 
 def screen_for(stream: TextIO, *, live: bool, ink: Ink) -> Screen:
@@ -26,24 +29,41 @@ def screen_for(stream: TextIO, *, live: bool, ink: Ink) -> Screen:
 
 
 class Teller:
-    """Lines as text; evidence that was shown just before is not shown again."""
+    """Lines as text; a long reason, and evidence, that was shown just before is not shown again.
 
-    def __init__(self, ink: Ink) -> None:
-        self._ink = ink
+    `width`: lines are wrapped there, with what hangs over under the text; 0: they are not, for logs.
+    """
+
+    def __init__(self, ink: Ink, width: Callable[[], int] = lambda: 0) -> None:
+        self._ink, self._width = ink, width
         self._shown: tuple[str, ...] = ()
+        self._reason = ""
 
     def tell(self, line: Line) -> list[str]:
         """`14:32:08  ✓ checks     http /`, and its evidence below."""
         ink, style = self._ink, line.style
         head = f"{clock(line.at, exact=True)}  {line.mark or ' '} {line.topic:<13}"
-        text = plain(line.text)
-        shown = [ink(head + text, style) if style == "dim" else ink(head, style) + text]
+        shown = self._wrapped(head, self._short(plain(line.text)))
+        shown = [ink(each, style) for each in shown] if style == "dim" else shown
+        shown[0] = ink(head, style) + shown[0][len(head) :] if style != "dim" else shown[0]
         if line.more and line.more != self._shown:
             self._shown = line.more
-            shown += [_INDENT + plain(more) for more in line.more[:EVIDENCE]]
+            shown += [each for more in line.more[:EVIDENCE] for each in self._wrapped(_INDENT, plain(more))]
             if len(line.more) > EVIDENCE:
                 shown.append(f"{_INDENT}… and {len(line.more) - EVIDENCE} lines more: `greenroom show --json`")
         return shown
+
+    def _short(self, text: str) -> str:
+        """`expand: as above` for what is the reason of what comes next, and of what comes after that."""
+        name, _, reason = text.partition(": ")
+        if self._reason and text.endswith(self._reason):
+            return f"{name}: as above"
+        self._reason = reason if len(reason) > LONG else ""
+        return text
+
+    def _wrapped(self, head: str, text: str) -> list[str]:
+        width = self._width()
+        return wrapped(text, width, indent=" " * len(head), first=head) if width else [head + text]
 
 
 class LineScreen:
@@ -81,7 +101,7 @@ class LiveScreen:
     patient = True
 
     def __init__(self, stream: TextIO, ink: Ink) -> None:
-        self._stream, self._ink, self._teller = stream, ink, Teller(ink)
+        self._stream, self._ink, self._teller = stream, ink, Teller(ink, lambda: width_of(stream))
         self._live: Live | None = None
         self._drawn: list[str] = []
         self._said = ""
@@ -104,7 +124,7 @@ class LiveScreen:
         self._begun().update(_text(lines), refresh=True)
 
     def say(self, text: str) -> None:
-        self._above([text])
+        self._above(wrapped(text, width_of(self._stream)))
 
     def close(self) -> None:
         if self._live is not None:

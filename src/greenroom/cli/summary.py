@@ -37,18 +37,19 @@ def last_words(ending: Ending, wanted: Collection[Status]) -> Last:
             return Last(_code(status, wanted), *_rolled_back(service, release))
         case Status.ABORTED:
             asked = Status.ABORTED in wanted
-            text = f"{release.version} was aborted{_why(release, 'before any traffic moved')}."
+            text = _whole(f"{release.version} was aborted{_why(release, 'before any traffic moved')}")
             kept = "`greenroom retire` removes the candidate, which was kept" if release.plan.keep else ""
             if "adopt" in release.definition:
                 kept = "what runs was left as it was: mend that, then the same `greenroom adopt` again"
             return Last(
                 _code(status, wanted),
                 f"{text} {_serves(service)}{', untouched' if service.active else ''}.",
-                kept or _look(asked),
+                kept or (_REFUSED if release.failure.startswith("expand: ") else _look(asked)),
                 not asked,
             )
         case Status.FAILED:
-            text = f"{release.version} failed: {_reason(release)}. There was no version to go back to: it keeps the traffic."
+            failed = _whole(f"{release.version} failed: {_brief(_reason(release))}")
+            text = f"{failed} There was no version to go back to: it keeps the traffic."
             return Last(6, text, "`greenroom deploy VERSION` releases a better one, `greenroom down` stops it", True)
     why = sentence(service, release)
     text = f"{release.id} ({release.version}) {_state(status)} in {release.phase.spoken}: {why}."
@@ -67,6 +68,11 @@ def _state(status: Status) -> str:
     return {Status.PAUSED: "is paused", Status.WAITING_APPROVAL: "waits", Status.STUCK: "is stuck"}.get(status, "runs")
 
 
+_REFUSED = "`greenroom show` tells the whole story, `greenroom db plan` how the migrations are judged now"
+BRIEF = 120
+"""Characters of a reason that the last words give: the whole of it stands above, and in `--json`."""
+
+
 def _reason(release: Release) -> str:
     """The first line of why it went back."""
     return (
@@ -74,11 +80,23 @@ def _reason(release: Release) -> str:
     )
 
 
+def _brief(text: str) -> str:
+    """Up to the last part of a sentence that fits, or the last word."""
+    if len(text) <= BRIEF:
+        return text
+    ends = [at for mark in ("; ", ": ", ", ") if (at := text.rfind(mark, BRIEF // 2, BRIEF)) > 0]
+    return f"{text[: max(ends, default=text.rfind(' ', BRIEF // 2, BRIEF))]} …"
+
+
+def _whole(text: str) -> str:
+    return text if text.endswith("…") else f"{text}."
+
+
 def _why(release: Release, when: str = "") -> str:
     """` by ann@shop (too slow), before any traffic moved`, or `: error rate …`."""
     reason = _reason(release)
     if not by_hand(release.failure):
-        return f" {when}: {reason}" if when else f": {reason}"
+        return f" {when}: {_brief(reason)}" if when else f": {_brief(reason)}"
     who, _, why = reason.split(" by ", 1)[1].partition(": ")
     return f" by {who}" + (f" ({why})" if why else "") + (f", {when}" if when else "")
 
@@ -111,7 +129,7 @@ def _rehearsed(service: Service, release: Release) -> str:
 
 
 def _rolled_back(service: Service, release: Release) -> tuple[str, str]:
-    text = f"{release.version} was rolled back{_why(release)}. {_serves(service)}."
+    text = f"{_whole(f'{release.version} was rolled back{_why(release)}')} {_serves(service)}."
     kept = f"{release.version} is kept on {release.colour} until `greenroom retire`" if release.plan.keep else ""
     return text, kept or _look(by_hand(release.failure))
 
