@@ -12,12 +12,22 @@ from typing import Any
 import psycopg
 import pytest
 
+from greenroom.adapters.database.checking import check
+from greenroom.adapters.database.contracting import ContractSettings
+from greenroom.adapters.database.judgement import judged
 from greenroom.adapters.database.judging import Context, Schema, created, judge, tables
+from greenroom.adapters.database.probing import Premise, probe
 from greenroom.adapters.database.reading import split
+from greenroom.adapters.database.running import rights
+from greenroom.adapters.database.schemas import SearchPath, of_session, of_statements
+from greenroom.adapters.database.settings import SqlSettings
 from greenroom.adapters.database.shadow.rehearsal import Shadow
 from greenroom.adapters.database.shadow.schema import Source, of_target
 from greenroom.adapters.database.target import of
-from greenroom.domain.schema import Dialect, Ruled, Ruling, Stage
+from greenroom.domain.model import Verdict
+from greenroom.domain.schema import Dialect, Migration, Order, Ruled, Ruling, Script, Stage
+from greenroom.errors import UsageError
+from tests.database.old_column import expanded_in, migration, opened
 from tests.rigs import postgres
 from tests.rigs.postgres import PASSWORD, Cluster
 
@@ -52,7 +62,9 @@ RUNNING = {
 
 @dataclass(frozen=True)
 class Case:
-    """`rule`: that refuses it, "" where it may run. `opaque`: nobody can read it without the rehearsal."""
+    """`rule`: that refuses it, "" where it may run. `opaque`: nobody can read it unrehearsed. `alike`: rehearsed as
+    others of its kind are.
+    """
 
     role: str
     sql: str
@@ -60,26 +72,37 @@ class Case:
     stage: Stage = Stage.EXPAND
     before: str = ""
     opaque: bool = False
+    alike: bool = False
 
 
 CASES = [
     Case("path_both", "ALTER TABLE app.users ADD COLUMN nick text"),
     Case("path_both", "ALTER TABLE users ADD COLUMN nick text", "ambiguous-name"),
     Case("path_both", "ALTER TABLE app.users DROP COLUMN old", "drop-column"),
-    Case("path_both", "ALTER TABLE users DROP COLUMN old", "ambiguous-name"),
-    Case("path_both", "ALTER TABLE public.users RENAME COLUMN name TO called", "rename-column"),
+    Case("path_both", "ALTER TABLE users DROP COLUMN old", "ambiguous-name", alike=True),
+    Case("path_both", "ALTER TABLE public.users RENAME COLUMN name TO called", "rename-column", alike=True),
     Case("path_both", "ALTER TABLE orders ADD COLUMN x int"),
     Case("path_both", "ALTER TABLE orders ADD COLUMN x int NOT NULL", "add-not-null-column"),
-    Case("path_both", "ALTER TABLE orders RENAME TO bought", "rename-table"),
+    Case("path_both", "ALTER TABLE orders RENAME TO bought", "rename-table", alike=True),
     Case("path_both", "CREATE TABLE orders (id bigint, note text)", "hides-another"),
-    Case("path_both", "CREATE TABLE IF NOT EXISTS orders (id bigint, note text)", "hides-another"),
-    Case("path_both", "CREATE VIEW orders AS SELECT 1 AS note", "hides-another"),
+    Case("path_both", "CREATE TABLE IF NOT EXISTS orders (id bigint, note text)", "hides-another", alike=True),
+    Case("path_both", "CREATE VIEW orders AS SELECT 1 AS note", "hides-another", alike=True),
     Case("path_both", "CREATE TABLE fresh (id bigint); ALTER TABLE fresh RENAME TO orders", "hides-another"),
     Case("path_both", "CREATE TABLE public.fresh (id bigint); ALTER TABLE public.fresh SET SCHEMA app"),
-    Case("path_both", "CREATE FUNCTION greet() RETURNS text LANGUAGE sql AS 'SELECT 1::text'", "hides-another"),
+    Case(
+        "path_both",
+        "CREATE FUNCTION greet() RETURNS text LANGUAGE sql AS 'SELECT 1::text'",
+        "hides-another",
+        alike=True,
+    ),
     Case("path_both", "CREATE TABLE carts (id bigint); ALTER TABLE app.carts ADD COLUMN n int NOT NULL"),
     Case("path_both", "CREATE TABLE public.carts (id bigint); ALTER TABLE carts ADD COLUMN n int NOT NULL"),
-    Case("path_both", "CREATE TABLE carts (user_id bigint REFERENCES users ON DELETE CASCADE)", "ambiguous-name"),
+    Case(
+        "path_both",
+        "CREATE TABLE carts (user_id bigint REFERENCES users ON DELETE CASCADE)",
+        "ambiguous-name",
+        alike=True,
+    ),
     Case("path_both", "CREATE INDEX i ON public.carts (id); DROP INDEX i", before="CREATE TABLE public.carts (id int)"),
     Case("path_both", "DO $$ BEGIN CREATE TABLE orders (id bigint); END $$", "hides-another", opaque=True),
     Case("path_both", "DO $$ BEGIN ALTER TABLE users DROP COLUMN old; END $$", "drop-column", opaque=True),
@@ -99,16 +122,18 @@ CASES = [
         Stage.CONTRACT,
         "ALTER TABLE public.orders ADD COLUMN x text",
     ),
-    Case("path_own", "ALTER TABLE notes ADD COLUMN x int", "ambiguous-name"),
-    Case("path_own", "ALTER TABLE path_own.notes DROP COLUMN text", "drop-column"),
+    Case("path_own", "ALTER TABLE notes ADD COLUMN x int", "ambiguous-name", alike=True),
+    Case("path_own", "ALTER TABLE path_own.notes DROP COLUMN text", "drop-column", alike=True),
     Case("path_own", "ALTER TABLE public.notes ADD COLUMN x int"),
-    Case("path_own", "CREATE TABLE orders (id bigint)", "hides-another"),
+    Case("path_own", "CREATE TABLE orders (id bigint)", "hides-another", alike=True),
     Case("path_own", "CREATE TABLE path_own.fresh (id bigint); ALTER TABLE fresh ADD COLUMN n int NOT NULL"),
     Case("path_new", "CREATE SCHEMA path_new; CREATE TABLE orders (id bigint)", "ambiguous-name"),
-    Case("path_new", "CREATE SCHEMA path_new; CREATE TABLE path_new.orders (id bigint)", "hides-another"),
+    Case("path_new", "CREATE SCHEMA path_new; CREATE TABLE path_new.orders (id bigint)", "hides-another", alike=True),
     Case("path_new", "CREATE SCHEMA path_new; CREATE TABLE path_new.fresh (id bigint)"),
     Case("path_new", "ALTER TABLE users ADD COLUMN x int"),
-    Case("path_new", "CREATE TABLE app.orders (id bigint)", "hides-another"),  # of path_both, which others have
+    Case(
+        "path_new", "CREATE TABLE app.orders (id bigint)", "hides-another", alike=True
+    ),  # of path_both, which others have
     Case("path_app", "ALTER TABLE users ADD COLUMN nick text"),
     Case("path_app", "ALTER TABLE users DROP COLUMN old", "drop-column"),
     Case("path_app", "ALTER TABLE orders ADD COLUMN x int", "unknown-object"),
@@ -214,7 +239,8 @@ def test_the_judge_is_right_about_names(
     case: Case, cluster: Cluster, name: str, sources: dict[str, Source], shadow: Shadow
 ) -> None:
     """What harms is refused, read or rehearsed; what is said not to harm does not, and is not refused."""
-    read, rehearsed = rulings(case, sources[case.role], None), rulings(case, sources[case.role], shadow)
+    read = rulings(case, sources[case.role], None)
+    rehearsed = read if case.alike else rulings(case, sources[case.role], shadow)
     if not case.rule:
         assert harmed(cluster, name, case) == []
     for found in [rehearsed] if case.opaque else [read, rehearsed]:
@@ -231,3 +257,123 @@ def test_what_these_cases_harm(cluster: Cluster, name: str) -> None:
     assert all(harmed(cluster, name, case) for case in hides if "IF NOT" not in case.sql), hides
     dropped = [case for case in CASES if case.rule in ("drop-column", "rename-column", "rename-table")]
     assert all(harmed(cluster, name, case) for case in dropped)
+
+
+# --- the whole way, from the address of the database ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rehearsed", [False, True])
+def test_a_plan_asks_the_database_for_its_search_path(cluster: Cluster, name: str, rehearsed: bool) -> None:
+    text = (
+        "ALTER TABLE orders ADD COLUMN a int;\nALTER TABLE users ADD COLUMN a int;\nCREATE TABLE orders (id int);\n"
+        "ALTER TABLE app.users DROP COLUMN old;\nUPDATE public.orders SET note = 'x';"
+    )
+    shadow = cluster.url("postgres") if rehearsed else ""
+    settings = SqlSettings.model_validate({"url": cluster.url(name, "path_both"), "shadow": shadow})
+    files = [Migration("1", {Stage.EXPAND: Script("migrations/1/expand.sql", text)})]
+    found = judged(settings, [Stage.EXPAND], Order("shop", "r1", "2", "ann", 1, 0.0), files)
+    rules = {(one.line, one.rule) for one in found if one.ruling is Ruling.REFUSE}
+    assert rules == {(2, "ambiguous-name"), (3, "hides-another"), (4, "drop-column"), (5, "rows-in-expand")}
+    [first] = [one for one in found if one.line == 1]
+    assert (first.bytes or 0) > 0, "of public.orders"
+
+
+def test_what_the_running_version_asks_is_of_the_table_that_is_meant(cluster: Cluster, name: str) -> None:
+    with cluster.connect(name) as application, closing(of(cluster.url(name, "path_both")).open("probe")) as session:
+        application.execute("GRANT pg_read_all_stats TO path_both")
+        application.execute("SELECT * FROM app.users")
+        found = {table: [one.rule for one in probe(session, Premise([table]))] for table in ("users", "public.users")}
+        assert {table: "select-star" in rules for table, rules in found.items()} == {
+            "users": True,
+            "public.users": False,
+        }
+
+
+def test_rights_are_asked_of_the_table_that_is_meant(cluster: Cluster, name: str) -> None:
+    with cluster.connect(name) as db:
+        db.execute("CREATE TABLE public.theirs (id int); SET ROLE path_owner; CREATE TABLE app.theirs (id int)")
+    with closing(of(cluster.url(name, "path_both")).open("run")) as session:
+        own, other = (
+            rights.missing(session, split(f"ALTER TABLE {table} ADD COLUMN x int", Dialect.POSTGRES))
+            for table in ("theirs", "public.theirs")
+        )
+    with cluster.connect(name) as db:
+        db.execute("DROP TABLE public.theirs, app.theirs")
+    assert own == []
+    assert "may not change public.theirs" in other[0]
+
+
+def test_a_contract_takes_the_table_that_it_names(cluster: Cluster) -> None:
+    """Out of reach, and gone: of two of the same name; and never what its own expand has made, however that is named."""
+    goes = migration("ALTER TABLE public.users DROP COLUMN name", expand="")
+    added = "ALTER TABLE public.users ADD COLUMN new text"
+    own = migration("ALTER TABLE users DROP COLUMN new", "0008_own", expand=added)
+    shop = opened(cluster, goes)
+    asked = "SELECT array_agg(attname::text) FROM pg_attribute WHERE attnum > 0 AND attrelid = '{}.users'::regclass"
+    shop.run("CREATE SCHEMA stock; CREATE TABLE stock.users (id bigint PRIMARY KEY, name text)")
+    shop.run(f"ALTER DATABASE {shop.name} SET search_path = stock, public")
+    try:
+        shop.settings = ContractSettings(soft_drop="1h", evidence=())
+        hidden = shop.contract(goes)
+        assert hidden.verdict is Verdict.WAIT, hidden
+        assert "greenroom_gone_name" in shop.rows(asked.format("public"))[0][0]
+        assert shop.contract(goes, now=shop.order.now + 3601).verdict is Verdict.PASS
+        assert shop.rows(asked.format("stock")) == [(["id", "name"],)]
+        shop.run("DROP TABLE stock.users")
+        expanded_in(shop.target, own)
+        refused = shop.contract(own)
+        assert (refused.verdict, "[same-release]" in refused.reason) == (Verdict.FAIL, True), refused
+    finally:
+        shop.run(f"ALTER DATABASE {shop.name} RESET search_path")
+
+
+def test_the_search_path_of_a_session(cluster: Cluster, name: str) -> None:
+    found = {}
+    for role in PATHS:
+        with closing(of(cluster.url(name, role)).open("judge")) as session:
+            found[role] = of_session(session)
+    assert {role: (path.schemas, path.later, path.home) for role, path in found.items()} == {
+        "path_both": (("app", "public"), (), "app"),
+        "path_app": (("app",), (), "app"),
+        "path_own": (("path_own", "public"), (), "path_own"),
+        "path_new": (("public",), ("path_new",), "public"),
+        "path_none": ((), ("nowhere",), ""),
+    }
+    assert ("app", "public") in found["path_new"].others
+    assert SearchPath(('a "b"', "c")).setting == '"a ""b""", "c"'
+
+
+# --- a file --------------------------------------------------------------------------------------------------------
+
+TWO = "CREATE TABLE app.users (id int, old text); CREATE TABLE public.users (id int);"
+
+
+@pytest.mark.parametrize(
+    ("sets", "schemas", "refused"),
+    [
+        ("SELECT pg_catalog.set_config('search_path', '', false);", ("public",), {"unknown-object", "drop-column"}),
+        ('SET search_path = "$user", app, elsewhere;', ("app",), {"drop-column"}),
+        (
+            "SELECT set_config('search_path', '\"app\", public', false);",
+            ("app", "public"),
+            {"ambiguous-name", "drop-column"},
+        ),
+        ("SET search_path TO public, app;", ("public", "app"), {"ambiguous-name", "unknown-object", "drop-column"}),
+    ],
+)
+def test_a_file_of_a_schema_may_say_where_names_are_sought(
+    sets: str, schemas: tuple[str, ...], refused: set[str], cluster: Cluster
+) -> None:
+    schema = f"CREATE SCHEMA app;\n{sets}\n{TWO}"
+    assert of_statements(split(schema, Dialect.POSTGRES)).schemas == schemas
+    sql = "ALTER TABLE users DROP COLUMN old"
+    for shadow in ("", cluster.url("postgres")):
+        found = check(sql, "expand.sql", Stage.EXPAND, Dialect.POSTGRES, schema=schema, shadow=shadow)
+        rules = {one.rule.replace("server-refuses", "unknown-object") for one in found if one.ruling is Ruling.REFUSE}
+        assert rules == refused, shadow
+
+
+def test_a_file_that_sets_two_search_paths_is_refused() -> None:
+    schema = "SET search_path = a;\nSET search_path = b;"
+    with pytest.raises(UsageError, match="more than one search_path"):
+        check("SELECT 1", "f.sql", Stage.EXPAND, Dialect.POSTGRES, schema=schema)
