@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -283,6 +283,23 @@ class Cluster:
                 run.process.kill()
                 run.process.wait()
             self._step()
+
+    @contextlib.contextmanager
+    def ailing(self, reason: str) -> Iterator[None]:
+        """Meanwhile every target fails its health check behind the load balancer."""
+        from moto.elbv2.models import FakeHealthStatus, elbv2_backends
+
+        balancers: Any = elbv2_backends[ACCOUNT][REGION]
+
+        def describe(target_group_arn: str, targets: list[Any]) -> list[Any]:
+            there = balancers.target_groups[target_group_arn].targets.values()
+            return [FakeHealthStatus(t["Id"], str(t["Port"]), "8080", "unhealthy", reason, "") for t in there]
+
+        balancers.describe_target_health = describe
+        try:
+            yield
+        finally:
+            del balancers.describe_target_health
 
     # running
 

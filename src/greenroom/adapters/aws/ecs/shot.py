@@ -61,12 +61,12 @@ class Camera:
                 self._ended[service.name] = state
             return left
         self._ended.pop(service.name, None)
-        if service.calm and not service.primary.failed:
+        strange = service.mark.told not in ("", service.primary.definition)
+        troubled = strange or bool(service.primary.failed or any(d.failed for d in service.others))
+        if service.calm and not strange and not service.primary.failed:
             return ()
         running = tasks(self._client, cluster, service, stopped=False)
-        troubled = bool(service.primary.failed or any(d.failed for d in service.others))
-        strange = service.mark.told != "" and service.mark.told != service.primary.definition
-        if troubled or strange or service.name not in self._routed:
+        if troubled or service.name not in self._routed:
             return (*tasks(self._client, cluster, service, stopped=True), *running)
         return running
 
