@@ -243,8 +243,8 @@ CHANGED = [
     ("web:", "{a: {command: x}, b: {command: x}}#", "3: environment.processes: it is not clear which process gets"),
     (
         "environment:",
-        "environment:\n  type: ecs",
-        "3: environment.type: `ecs` is not built yet; there is: docker, process",
+        "environment:\n  type: kubernetes",
+        "3: environment.type: `kubernetes` is not built yet; there is: docker, ",
     ),
     ("router: {", "router: {type: alb, ", "5: router.type: `alb` is not built yet; there is: envoy, haproxy, nginx"),
     (

@@ -21,7 +21,7 @@ from greenroom.units import Seconds
 
 NOT_BUILT: dict[str, frozenset[str]] = {
     "key": frozenset(),
-    "environment": frozenset({"ecs", "asg", "kubernetes", "static"}),
+    "environment": frozenset({"asg", "kubernetes", "static"}),
     "router": frozenset({"alb", "route53", "kubernetes", "gateway", "static"}),
 }
 """Promised names that this version does not know yet: refused by name, never ignored."""
