@@ -35,6 +35,11 @@ provider "aws" {
   }
 }
 
+resource "aws_ecr_repository" "shop" {
+  name                 = "shop"
+  image_tag_mutability = "IMMUTABLE" # a version is one image, for ever
+}
+
 module "shop" {
   source = "../../modules/greenroom"
 
@@ -48,7 +53,7 @@ module "shop" {
   health    = { path = "/health" }
 
   container = {
-    image       = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop:first"
+    image       = "${aws_ecr_repository.shop.repository_url}:none" # what runs comes with the first release
     port        = 8080
     environment = { LOG_LEVEL = "info" }
     secrets     = { DATABASE_URL = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:shop-database-AbCdEf" }

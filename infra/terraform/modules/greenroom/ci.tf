@@ -5,32 +5,49 @@ locals {
   region = data.aws_region.here.name
   us     = data.aws_caller_identity.us.account_id
 
+  # ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG; of images in other registries ECR is not asked.
+  ecr    = try(regex("^([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com/([^:@]+)", var.container.image), [])
+  images = length(local.ecr) == 3 ? ["${local.aws}:ecr:${local.ecr[1]}:${local.ecr[0]}:repository/${local.ecr[2]}"] : []
+
   # `rights.json` is made from the calls in Greenroom's source; this says what its words are here.
   places = {
     "*"                = ["*"]
     "table"            = [local.table_arn]
-    "parameter"        = [aws_ssm_parameter.live.arn]
     "listeners"        = concat([for listener in aws_lb_listener.public : listener.arn], aws_lb_listener.test[*].arn)
+    "rules"            = []
     "services"         = [for service in aws_ecs_service.colour : service.id]
-    "task definitions" = local.ecs ? ["${local.aws}:ecs:${local.region}:${local.us}:task-definition/${var.name}*:*"] : []
-    "groups"           = [for group in aws_autoscaling_group.colour : group.arn]
-    "launch template"  = [for template in aws_launch_template.both : template.arn]
+    "tasks"            = local.ecs ? ["${local.aws}:ecs:${local.region}:${local.us}:task/${local.cluster_name}/*"] : []
+    "machines"         = local.ecs ? ["${local.aws}:ecs:${local.region}:${local.us}:container-instance/${local.cluster_name}/*"] : []
+    "task definitions" = local.ecs ? ["${local.aws}:ecs:${local.region}:${local.us}:task-definition/${var.name}:*"] : []
+    "scaling"          = ["${local.aws}:application-autoscaling:${local.region}:${local.us}:scalable-target/*"]
+    "images"           = local.images
+    "output"           = [for group in aws_cloudwatch_log_group.tasks : "${group.arn}:*"]
+    "parameter"        = [aws_ssm_parameter.live.arn]
     "roles"            = concat([aws_iam_role.application.arn], aws_iam_role.execution[*].arn)
-    "logs"             = [for group in aws_cloudwatch_log_group.tasks : "${group.arn}:*"]
   }
 
-  wanted = concat(["journal", "cloudwatch", "alb"], [var.platform])
-  rights = [for right in jsondecode(file("${path.module}/rights.json")) : right if contains(local.wanted, right.for)]
+  parts  = ["journal", "cloudwatch", "alb", "live", var.platform]
+  rights = [for right in jsondecode(file("${path.module}/rights.json")) : right if contains(local.parts, right.for)]
 }
 
 data "aws_iam_policy_document" "greenroom" {
   dynamic "statement" {
-    for_each = local.rights
+    for_each = [for right in local.rights : right if length(local.places[right.on]) > 0]
 
     content {
       sid       = statement.value.sid
       actions   = statement.value.actions
-      resources = flatten([for place in statement.value.on : local.places[place]])
+      resources = local.places[statement.value.on]
+
+      dynamic "condition" {
+        for_each = statement.value.passed_to == "" ? [] : [statement.value.passed_to]
+
+        content {
+          test     = "StringEquals"
+          variable = "iam:PassedToService"
+          values   = [condition.value]
+        }
+      }
     }
   }
 }
@@ -90,4 +107,41 @@ resource "aws_iam_role_policy_attachment" "ci" {
 
   role       = aws_iam_role.ci[0].name
   policy_arn = aws_iam_policy.greenroom.arn
+}
+
+# To build and push the image in the same run.
+data "aws_iam_policy_document" "push" {
+  count = var.ci != null && local.ecs ? 1 : 0
+
+  statement {
+    sid       = "Login"
+    actions   = ["ecr:GetAuthorizationToken"] # knows no resources
+    resources = ["*"]
+  }
+
+  dynamic "statement" {
+    for_each = length(local.images) > 0 ? [local.images] : []
+
+    content {
+      sid       = "Push"
+      resources = statement.value
+      actions = [
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:BatchGetImage",
+        "ecr:CompleteLayerUpload",
+        "ecr:GetDownloadUrlForLayer",
+        "ecr:InitiateLayerUpload",
+        "ecr:PutImage",
+        "ecr:UploadLayerPart",
+      ]
+    }
+  }
+}
+
+resource "aws_iam_role_policy" "push" {
+  count = var.ci != null && local.ecs ? 1 : 0
+
+  name   = "push"
+  role   = aws_iam_role.ci[0].id
+  policy = data.aws_iam_policy_document.push[0].json
 }
