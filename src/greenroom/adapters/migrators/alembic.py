@@ -18,14 +18,15 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
+from greenroom.adapters.database.target import dialect_of
 from greenroom.adapters.migrators.commands import Commands, Failed
+from greenroom.adapters.migrators.shown import control, headed, rewritten
 from greenroom.adapters.migrators.tool import Step, ToolMigrator, ToolSettings, bare
 from greenroom.domain.schema import Stage
 from greenroom.errors import Permanent
 
 _LABELS = {stage: f"{stage}@head" for stage in Stage}
-_RUNNING = re.compile(r"^-- Running upgrade (?:.* )?-> (\S+)$", re.MULTILINE)
-_CONTROL = re.compile(r"^(BEGIN|COMMIT|START TRANSACTION);[ \t]*$", re.MULTILINE)
+_RUNNING = re.compile(r"-- Running upgrade (?:.* )?-> (\S+)")
 _ONLINE = re.compile(r"\b(get_bind|is_offline_mode|as_sql|Session|sessionmaker|op\.run_async)\b|\.connection\b")
 """Words of a revision's Python by which it works on the database itself, beside the SQL that it shows."""
 
@@ -125,12 +126,14 @@ class Alembic:
     def _cut(self, text: str) -> dict[str, str]:
         """By revision. Of Alembic's own table and transactions nothing is kept."""
         table = rf"(\S+\.)?[`\"]?{re.escape(self.settings.version_table)}\b"
-        own = re.compile(rf"^(CREATE TABLE|INSERT INTO|UPDATE|DELETE FROM) {table}[^;]*;", re.MULTILINE)
-        parts = _RUNNING.split(text)
-        return {
-            name: _CONTROL.sub("", own.sub("", sql)).strip() + "\n"
-            for name, sql in zip(parts[1::2], parts[2::2], strict=True)
-        }
+        own = re.compile(rf"(CREATE TABLE|INSERT INTO|UPDATE|DELETE FROM) {table}")
+
+        def kept(sql: str) -> str:
+            return "" if control(sql) or own.match(sql) else sql
+
+        dialect = dialect_of(self.settings.url)
+        parts = headed(text, dialect, _RUNNING)
+        return {name: rewritten(sql, dialect, kept).strip() + "\n" for name, sql in parts.items()}
 
     def _online(self, revision: Revision) -> str:
         """Python that asks the database itself would show less than it does."""

@@ -16,14 +16,15 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
+from greenroom.adapters.database.target import dialect_of
 from greenroom.adapters.migrators.commands import Commands
+from greenroom.adapters.migrators.shown import control, rewritten
 from greenroom.adapters.migrators.tool import Step, ToolMigrator, ToolSettings, bare
 from greenroom.domain.schema import Stage
 from greenroom.errors import Permanent
 
 _MARK = "greenroom looks: "
-_CONTROL = re.compile(r"^(BEGIN|COMMIT|START TRANSACTION);[ \t]*$", re.MULTILINE)
-_CASCADE = re.compile(r'^((?:ALTER TABLE "[^"]+" DROP COLUMN|DROP TABLE) "[^"]+") CASCADE;', re.MULTILINE)
+_CASCADE = re.compile(r'((?:ALTER TABLE "[^"]+" DROP COLUMN|DROP TABLE) "[^"]+") CASCADE')
 """Django writes it whenever something goes."""
 _LOOK = f"""
 import io, json
@@ -124,9 +125,14 @@ class Django:
             opaque = f"it runs Python ({', '.join(one['python'])})"
         elif one["error"]:
             opaque = f"Django cannot show it as SQL ({one['error']})"
-        sql = _CONTROL.sub("", one["sql"]).strip() + "\n"
-        if not opaque:  # carried out by us, it takes what it names and no more
-            sql = _CASCADE.sub(r"\1;", sql)
+
+        def kept(sql: str) -> str:
+            if control(sql):
+                return ""
+            named = None if opaque else _CASCADE.fullmatch(sql)  # carried out by us, it takes what it names and no more
+            return named[1] if named else sql
+
+        sql = rewritten(one["sql"], dialect_of(self.settings.url), kept).strip() + "\n"
         return Step(f"{one['app']}.{one['name']}", sql, opaque, frozenset(one["needs"]), whole=bool(one["atomic"]))
 
 
