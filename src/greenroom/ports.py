@@ -258,8 +258,10 @@ class Migrator(Protocol):
         later does not change it. By migration, its checksum (`Order.pinned`); None where the artefact holds them.
         """
 
-    def judge(self, stages: Sequence[Stage], order: Order) -> Sequence[Ruled]:
-        """Every statement that has not run yet, ruled for its stage. Changes nothing."""
+    def judge(self, stages: Sequence[Stage], order: Order, *, quick: bool = False) -> Sequence[Ruled]:
+        """Every statement that has not run yet, ruled for its stage. Changes nothing. `quick`: nothing is rehearsed, so what
+        is refused may be let pass by a closer look, and what is let pass refused.
+        """
 
     def advance(self, stage: Stage, order: Order, memo: Document | None) -> Finding:
         """Begin the stage, or look how far it is; it goes on in the background. FAIL: what was refused, and why."""

@@ -153,6 +153,23 @@ def test_db_plan_asks_the_migrator_for_what_is_left(office: Office) -> None:
     assert "1 of 1 refused" in done.out
 
 
+def test_plan_says_that_the_migrations_would_be_refused_and_not_that_all_is_well(office: Office) -> None:
+    assert office.schema is not None
+    assert "✓ without downtime" in office.type("plan", "2").out
+    office.schema.judged = (ruled(1, Ruling.WARN), ruled(3, Ruling.REFUSE), ruled(4, Ruling.REFUSE))
+    done = office.type("plan", "2")
+    text = " ".join(done.out.split())
+    assert done.code == 0  # it would begin
+    assert "on blue, and be refused" in text
+    assert "✗ the migrations would be refused: migrations/0007_new/expand.sql:3:" in text
+    assert "drop-column: Version 41 still writes `users.old`. 1 more; `greenroom db plan` tells all" in text
+    assert "without downtime" not in text
+    assert max(map(len, done.out.splitlines())) <= 80
+    assert len(json.loads(office.type("plan", "2", "--json").out)["refused"]) == 2
+    office.schema.unreachable = "nobody listens at 127.0.0.1:5432"
+    assert "could not be judged now: nobody listens at 127.0.0.1:5432" in " ".join(office.type("plan", "2").out.split())
+
+
 def test_without_migrations_the_verbs_say_what_to_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bare = Office(tmp_path, capsys.readouterr)
     for words in (("db", "plan"), ("db", "status")):

@@ -380,6 +380,12 @@ class TestOnPostgres:
         assert found.verdict is Verdict.FAIL
         assert "migrations/0007_a/expand.sql:2" in found.reason
         assert base.columns() == ["id", "old"]
+        service.write("0007_a/expand.sql", hidden.replace("DROP COLUMN old", "ADD COLUMN new text"))
+        worst = [
+            Ruling.worst([one.ruling for one in service.migrator.judge([Stage.EXPAND], order(), quick=quick)])
+            for quick in (True, False)
+        ]
+        assert (worst[0], worst[1] is Ruling.REFUSE) == (Ruling.REFUSE, False), "who only reads does not know"
 
     def test_what_was_begun_under_an_older_lease_stops_once_the_new_leader_has_asked(
         self, tmp_path: Path, base: Base

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def plan(context: Context) -> int:
         raise UsageError("\n".join(problems), hint="nothing was touched")
     service = installed.control.state() if installed.begun else Service()
     now = installed.control.now() if installed.begun else 0.0
-    order = standing.order_of(installed.name, service, installed.by(), now)
+    order = replace(standing.order_of(installed.name, service, installed.by(), now), artefact="")
     try:
         found = migrator.judge(tuple(Stage), order)
     except PortError as error:

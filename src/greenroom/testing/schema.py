@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from greenroom.domain.model import Document, Verdict
 from greenroom.domain.opinion import Finding
 from greenroom.domain.schema import Order, Part, Ruled, SchemaState, Stage, Stand
+from greenroom.errors import Temporary
 from greenroom.testing.world import COLOURS, FakeWorld
 
 
@@ -25,6 +26,8 @@ class FakeMigrator:
         self.refused: dict[Stage, str] = {}
         self.verdict = Verdict.FAIL
         self.judged: Sequence[Ruled] = ()
+        self.unreachable = ""
+        """Why it cannot judge."""
         self.hidden: Sequence[str] = ()
         self.restored: list[str] = []
         self.foreseen: Sequence[str] = ()
@@ -49,7 +52,9 @@ class FakeMigrator:
         self.world.note(f"the migrations of {release} were pinned")
         return {"0001_one": "its checksum"}
 
-    def judge(self, stages: Sequence[Stage], order: Order) -> Sequence[Ruled]:
+    def judge(self, stages: Sequence[Stage], order: Order, *, quick: bool = False) -> Sequence[Ruled]:
+        if self.unreachable:
+            raise Temporary(self.unreachable)
         return self.judged
 
     def advance(self, stage: Stage, order: Order, memo: Document | None) -> Finding:

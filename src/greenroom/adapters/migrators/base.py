@@ -47,6 +47,9 @@ class LedgerMigrator(Generic[_Settings]):
 
         return restore(self._target(), order, name)
 
+    def _rehearsing(self, rehearsing: bool) -> _Settings:
+        return self.settings if rehearsing else self.settings.model_copy(update={"shadow": ""})
+
     def _target(self) -> Target:
         return of(self.settings.url)
 

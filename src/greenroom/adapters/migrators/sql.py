@@ -75,14 +75,15 @@ class SqlMigrator(LedgerMigrator[SqlSettings]):
             if not kept.is_dir():
                 raise
 
-    def judge(self, stages: Sequence[Stage], order: Order) -> Sequence[Ruled]:
+    def judge(self, stages: Sequence[Stage], order: Order, *, quick: bool = False) -> Sequence[Ruled]:
         from greenroom.adapters.database.judgement import judged, objected
 
         found = self._read(self._folder)
         if found.problems:
             raise Permanent(found.problems[0])
         against = objected(self.settings, order, found.migrations)
-        return [*against, *judged(self.settings, stages, order, found.migrations, planning=True)]
+        settings = self._rehearsing(not quick)
+        return [*against, *judged(settings, stages, order, found.migrations, planning=not quick)]
 
     def advance(self, stage: Stage, order: Order, memo: Document | None) -> Finding:
         source = self._source(stage, order)

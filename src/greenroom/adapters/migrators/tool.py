@@ -126,11 +126,11 @@ class ToolMigrator(LedgerMigrator[ToolSettings]):
         """The migrations are part of the artefact, which never changes."""
         return None
 
-    def judge(self, stages: Sequence[Stage], order: Order) -> Sequence[Ruled]:
+    def judge(self, stages: Sequence[Stage], order: Order, *, quick: bool = False) -> Sequence[Ruled]:
         from greenroom.adapters.migrators.carrying import judged_steps
 
         tool = self.tool_of(self.settings, Commands.of(self.settings, order, self.folder(order)))
-        return judged_steps(tool, stages, order, self.settings, planning=True).ruled
+        return judged_steps(tool, stages, order, self._rehearsing(not quick), planning=not quick).ruled
 
     def advance(self, stage: Stage, order: Order, memo: Document | None) -> Finding:
         ask = Ask(stage, order, str(self.folder(order)), self.settings.directory)
