@@ -12,6 +12,7 @@ The server of moto must run in this process (`aws_front.moto`).
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 import tempfile
 import threading
@@ -51,6 +52,7 @@ global
 defaults
     mode http
     timeout connect 2s
+    timeout check 2s
     timeout client 60s
     timeout server 60s
     timeout tunnel 3600s
@@ -346,7 +348,7 @@ class Alb:
             lines += [f"backend {group.name}", *self._checking(arn)]
             for n, slot in enumerate(group.slots):
                 at = "{}:{}".format(*slot.target) if slot.target else "127.0.0.1:1 disabled"
-                lines.append(f"    server s{n} {at} check inter 100ms fastinter 50ms rise 2 fall 2 maxconn 2000")
+                lines.append(f"    server s{n} {at} check inter 250ms fastinter 100ms rise 1 fall 3 maxconn 2000")
             lines.append(f"backend {group.name}-open")
             for n, slot in enumerate(group.slots):
                 at = "{}:{}".format(*slot.target) if slot.target else "127.0.0.1:1 disabled"
@@ -542,19 +544,22 @@ def _conditions(rule: Any) -> str:
         match condition["Field"]:
             case "http-header":
                 config = condition["HttpHeaderConfig"]
-                values = " ".join(config["Values"])
-                any_value = values == "*"
-                name = config["HttpHeaderName"]
-                parts.append(f"{{ req.hdr({name}) -m found }}" if any_value else f"{{ req.hdr({name}) -i {values} }}")
+                patterns = " ".join(map(_pattern, config["Values"]))
+                parts.append(f"{{ req.hdr({config['HttpHeaderName']}) -m reg -i {patterns} }}")
             case "host-header":
                 values = condition.get("Values") or condition["HostHeaderConfig"]["Values"]
-                parts.append(f"{{ req.hdr(host),field(1,:) -i {' '.join(values)} }}")
+                parts.append(f"{{ req.hdr(host),field(1,:) -m reg -i {' '.join(map(_pattern, values))} }}")
             case "path-pattern":
                 values = condition.get("Values") or condition["PathPatternConfig"]["Values"]
                 parts.append("{{ path_beg {} }}".format(" ".join(value.rstrip("*") for value in values)))
             case other:
                 raise NotImplementedError(f"a condition of {other}")
     return " ".join(parts)
+
+
+def _pattern(value: str) -> str:
+    """A regular expression of HAProxy's, of a text with `*` and `?`."""
+    return "'^" + re.escape(value).replace(r"\*", ".*").replace(r"\?", ".") + "$'"
 
 
 def _statistics(csv: str) -> dict[tuple[str, str], tuple[str, str]]:

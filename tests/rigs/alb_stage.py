@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +47,8 @@ class Stage(Routed):
         self.place = Place("shop", folder / "greenroom.yaml", folder / ".greenroom")
         self.given = settings
         self.running: dict[Colour, Server] = {}
+        self.ahead = 0.0
+        """Seconds that have passed more than have."""
         self._client: Client | None = None
 
     def __enter__(self) -> Stage:
@@ -87,7 +90,7 @@ class Stage(Routed):
         found = self.configured(**settings)
         if self._client is None:  # to make one takes longer than what most tests do
             self._client = Client(found)
-        return AlbRouter(found, self.place, pace=pace, client=self._client)
+        return AlbRouter(found, self.place, pace=pace, now=lambda: time.time() + self.ahead, client=self._client)
 
     def problems(self, **settings: Any) -> list[str]:
         return AlbRouter.problems(self.configured(**settings), self.place)
@@ -123,6 +126,19 @@ class Stage(Routed):
 
     def log(self) -> str:
         return self.alb.proxy.log()
+
+    def tags(self) -> dict[str, str]:
+        """Of the HTTP listener."""
+        [said] = self.alb.api.describe_tags(ResourceArns=[self.alb.http.arn])["TagDescriptions"]
+        return {tag["Key"]: tag["Value"] for tag in said["Tags"]}
+
+    def weights(self, listener: Listener | None = None) -> dict[str, int]:
+        """What moto says of a listener, by the group's colour."""
+        arn = (listener or self.alb.http).arn
+        [said] = self.alb.api.describe_listeners(ListenerArns=[arn])["Listeners"]
+        groups = {group.arn: str(colour) for colour, group in self.alb.groups.items()}
+        config = said["DefaultActions"][-1]["ForwardConfig"]
+        return {groups[one["TargetGroupArn"]]: one["Weight"] for one in config["TargetGroups"]}
 
     def calls(self) -> list[str]:
         found, self.front.calls[:] = list(self.front.calls), []
