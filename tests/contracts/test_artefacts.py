@@ -24,7 +24,7 @@ from greenroom.testing.contracts.artefact import KEY, ArtefactBench, ArtefactCon
 from greenroom.testing.fakes import FakeArtefact
 from greenroom.testing.world import Behaviour, FakeWorld
 from tests.process_kit import Kit
-from tests.rigs import docker, static
+from tests.rigs import aws_front, docker, static, static_cloud
 from tests.rigs.docker import Engine
 from tests.rigs.quay import Quay
 from tests.rigs.registry import Registry, registry
@@ -113,6 +113,22 @@ class TestStaticArtefact(ArtefactContract):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> ArtefactBench:
         return static.Press(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def cloud_address() -> Iterator[tuple[str, int]]:
+    with pytest.MonkeyPatch.context() as patch, static_cloud.server() as address:
+        aws_front.nobody(patch)
+        yield address
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("static_cloud")
+class TestStaticCloudArtefact(ArtefactContract):
+    @pytest.fixture
+    def bench(self, cloud_address: tuple[str, int], tmp_path: Path) -> Iterator[static_cloud.CloudPress]:  # type: ignore[override]
+        with static_cloud.cloud(cloud_address) as cloud:
+            yield static_cloud.CloudPress(cloud, tmp_path)
 
 
 class Harbour(Quay):

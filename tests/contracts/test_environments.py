@@ -15,7 +15,7 @@ from greenroom.testing.fakes import FakeEnvironment
 from greenroom.testing.world import COLOURS, Behaviour, FakeWorld, Group
 from tests import docker_kit
 from tests.process_kit import Kit, kit
-from tests.rigs import docker, static
+from tests.rigs import aws_front, docker, static, static_cloud
 
 
 class FakeBench:
@@ -95,3 +95,21 @@ class TestStaticEnvironment(EnvironmentContract):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> static.Rooms:  # type: ignore[override]
         return static.Rooms(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def cloud_address() -> Iterator[tuple[str, int]]:
+    with pytest.MonkeyPatch.context() as patch, static_cloud.server() as address:
+        aws_front.nobody(patch)
+        yield address
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("static_cloud")
+class TestStaticCloudEnvironment(EnvironmentContract):
+    ROUTED, WORKERS = 1, 0
+
+    @pytest.fixture
+    def bench(self, cloud_address: tuple[str, int], tmp_path: Path) -> Iterator[static_cloud.CloudRooms]:  # type: ignore[override]
+        with static_cloud.cloud(cloud_address) as cloud:
+            yield static_cloud.CloudRooms(cloud, tmp_path)

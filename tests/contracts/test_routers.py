@@ -15,7 +15,7 @@ from greenroom.testing.contracts.router import Held, Load, RouterContract, Serve
 from greenroom.testing.fakes import FakeRouter
 from greenroom.testing.world import FakeWorld
 from tests.envoy_stage import Stage
-from tests.rigs import haproxy, nginx, static
+from tests.rigs import aws_front, haproxy, nginx, static, static_cloud
 
 
 class FakeLoad:
@@ -109,3 +109,19 @@ class TestStatic(RouterContract):
     def bench(self, tmp_path: Path) -> Iterator[static.Site]:
         with static.Site(tmp_path) as site:
             yield site
+
+
+@pytest.fixture(scope="module")
+def cloud_address() -> Iterator[tuple[str, int]]:
+    with pytest.MonkeyPatch.context() as patch, static_cloud.server() as address:
+        aws_front.nobody(patch)
+        yield address
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("static_cloud")
+class TestStaticCloud(RouterContract):
+    @pytest.fixture
+    def bench(self, cloud_address: tuple[str, int], tmp_path: Path) -> Iterator[static_cloud.Front]:
+        with static_cloud.cloud(cloud_address) as cloud:
+            yield static_cloud.Front(cloud, tmp_path)

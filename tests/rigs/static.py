@@ -99,6 +99,21 @@ class Load:
         kept.close()
 
 
+@contextmanager
+def loaded(url: str) -> Iterator[Load]:
+    """Two clients, one of them with a connection for each request."""
+    over, load = threading.Event(), Load(url)
+    threads = [threading.Thread(target=load.run, args=(over, fresh), daemon=True) for fresh in (True, False)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield load
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(PATIENCE)
+
+
 class Site:
     """The bench of the router's contract, and what other tests need of a site."""
 
@@ -225,16 +240,8 @@ class Site:
 
     @contextmanager
     def load(self) -> Iterator[Load]:
-        over, load = threading.Event(), Load(self.url)
-        threads = [threading.Thread(target=load.run, args=(over, fresh), daemon=True) for fresh in (True, False)]
-        for thread in threads:
-            thread.start()
-        try:
+        with loaded(self.url) as load:
             yield load
-        finally:
-            over.set()
-            for thread in threads:
-                thread.join(PATIENCE)
 
     def hold(self) -> Held | None:
         """Files are sent, nothing stays open."""

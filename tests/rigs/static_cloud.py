@@ -8,11 +8,13 @@ keeps pages until they are invalidated, as an edge does whose cache policy has a
 from __future__ import annotations
 
 import copy
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +23,19 @@ from botocore.config import Config
 
 from greenroom.adapters.aws.access import Access
 from greenroom.adapters.aws.client import Client
+from greenroom.adapters.environments.static import StaticEnvironment
+from greenroom.adapters.routers.static import StaticRouter
+from greenroom.adapters.static.asked import Asked
+from greenroom.adapters.static.files import survey
+from greenroom.adapters.static.local import Wanted
+from greenroom.adapters.static.settings import EnvironmentSettings, RouterSettings
+from greenroom.adapters.static.upload import upload
+from greenroom.domain.model import Backend, Colour, Endpoint, EnvironmentSpec, Role
+from greenroom.ports import ActionKey, Place
+from greenroom.testing import traffic
+from greenroom.testing.contracts.router import Held, Reply, Server
 from tests.rigs.aws_front import ACCOUNT, REGION, moto
+from tests.rigs.static import Load, Press, loaded, write_version
 
 BUCKET = "shop-front-end"
 
@@ -78,6 +92,7 @@ class Cloud:
         self.endpoint = f"http://{address[0]}:{address[1]}"
         plain = Config(retries={"total_max_attempts": 1})
         given = {"region_name": REGION, "endpoint_url": self.endpoint, "config": plain}
+        self.client = Client(Access(region=REGION, endpoint=self.endpoint))
         self.s3 = boto3.client("s3", **given)
         self.cloudfront = boto3.client("cloudfront", **given)
         self.bucket = f"{BUCKET}-{uuid4().hex[:8]}"
@@ -285,3 +300,152 @@ def wait(until: Callable[[], bool], what: str) -> None:
     while not until():
         assert time.monotonic() < deadline, what
         time.sleep(0.01)
+
+
+class Front:
+    """The bench of the router's contract: edges for a data plane."""
+
+    def __init__(self, cloud: Cloud, folder: Path) -> None:
+        self.cloud, self.folder = cloud, folder
+        self.place = Place("shop", folder / "greenroom.yaml", folder / ".greenroom")
+        self._version = 0
+
+    def settings(self, **more: Any) -> RouterSettings:
+        main, test = (self.cloud.edges[name] for name in ("main", "test"))
+        plain = {
+            **self.cloud.keys(),
+            "url": main.url,
+            "distribution": main.distribution,
+            "test_route": {"url": test.url, "distribution": test.distribution},
+            "invalidate": [],
+        }
+        return RouterSettings.model_validate({**plain, **more})
+
+    def router(self, **more: Any) -> StaticRouter:
+        return StaticRouter(self.settings(**more), self.place, self.cloud.client)
+
+    def published(self, colour: Colour, version: str, client: Asked | None = None) -> str:
+        """The id of a version that was published."""
+        source = self.folder / "built" / f"{colour}-{version}"
+        write_version(source, colour, version)
+        wanted = Wanted("shop", f"r-{version}", version, 5, 1000)
+        order = {**self.cloud.keys(), "prefix": "shop"}
+        return upload(order, survey(source, ()), wanted, client or self.cloud.client).rpartition("/")[2]
+
+    def backend(self, colour: Colour) -> Backend:
+        self._version += 1
+        version = f"{self._version}.0"
+        name = self.published(colour, version)
+        reference = f"s3://{self.cloud.bucket}/shop/releases/{name}"
+        spec = EnvironmentSpec(f"r-{version}", version, reference, Role.IDLE, {})
+        self.environment().apply(colour, spec, ActionKey(spec.release, "start", 0, "apply", colour, 0))
+        return Backend((Endpoint(name, 0),), version, spec.release)
+
+    def environment(self) -> StaticEnvironment:
+        settings = EnvironmentSettings.model_validate(self.cloud.keys())
+        return StaticEnvironment(settings, self.place, self.cloud.client)
+
+    def pause(self) -> None:
+        time.sleep(0.005)
+
+    def ask(self, test: bool = False) -> Server | None:
+        url, headers = self.router().reach(test)
+        answer = traffic.ask(url, headers=headers)
+        if answer.status != 200:
+            return None
+        colour, version, _ = answer.text.split()
+        return Server(Colour(colour), version)
+
+    @contextmanager
+    def load(self) -> Iterator[Load]:
+        with loaded(self.cloud.edges["main"].url) as load:
+            yield load
+
+    def hold(self) -> Held | None:
+        """Files are sent, nothing stays open."""
+        return None
+
+    def stall(self) -> bool:
+        self.cloud.edges["main"].held = True
+        return True
+
+    def meddle(self) -> bool:
+        told = self.cloud.path()
+        pages = [key for key in self.cloud.objects() if key.endswith("/index.html")]
+        other = next(key for key in pages if not f"/{key}".startswith(f"{told}/"))
+        self.cloud.move("/" + other.rpartition("/")[0])
+        return True
+
+    def demanding(self) -> None:
+        """What CloudFront refuses it refuses at once."""
+
+    def kill(self) -> None:
+        """Edges do not die; what was held is brought to them."""
+        self.cloud.release()
+
+    # not asked for: by capability
+
+    def shares(self, requests: int) -> Mapping[Colour, int]:
+        raise NotImplementedError
+
+    def send(self, method: str = "GET", headers: Mapping[str, str] | None = None) -> Reply:
+        raise NotImplementedError
+
+    def failing(self, colour: Colour) -> Any:
+        raise NotImplementedError
+
+    def sticky(self) -> None:
+        """It has no shares."""
+
+
+class CloudRooms:
+    """The bench of the environment's contract."""
+
+    def __init__(self, cloud: Cloud, folder: Path) -> None:
+        self.cloud, self.folder, self.front = cloud, folder, Front(cloud, folder)
+
+    def open(self) -> StaticEnvironment:
+        return self.front.environment()
+
+    def spec(self, version: str, role: Role, *, sweep: bool = False) -> EnvironmentSpec:
+        names = f"s3://{self.cloud.bucket}/shop/releases/"
+        name = f"r-{version}-0" if version == "broken" else self.front.published(Colour.BLUE, version)
+        return EnvironmentSpec(f"r-{version}", version, names + name, role, {}, sweep)
+
+    def wait(self, until: Callable[[], bool], what: str) -> None:
+        wait(until, what)
+
+    def replicas(self, colour: Colour) -> frozenset[str]:
+        found = self.cloud.object(f"shop/{colour}.json")
+        name = json.loads(found[0])["id"] if found else ""
+        return frozenset({name} if name and self.cloud.object(f"shop/releases/{name}/index.html") else ())
+
+    def workers(self) -> frozenset[str]:
+        return frozenset()
+
+    def worker_twice(self) -> bool:
+        return False
+
+    def kill_supervisor(self) -> bool:
+        """Nothing watches objects."""
+        return False
+
+    def reboot(self) -> bool:
+        """Objects are there again."""
+        return True
+
+
+class CloudPress(Press):
+    """The bench of the artefact's contract."""
+
+    def __init__(self, cloud: Cloud, folder: Path) -> None:
+        super().__init__(folder)
+        self.cloud = cloud
+
+    def definition(self, **more: Any) -> dict[str, Any]:
+        return {"environment": {"type": "static", "source": "site", **self.cloud.keys(), **more}}
+
+    def witness(self, reference: str) -> str:
+        found = self.cloud.object(reference.removeprefix(f"s3://{self.cloud.bucket}/") + "/made.html")
+        assert found is not None
+        return found[0].decode()

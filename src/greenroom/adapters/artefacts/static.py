@@ -6,6 +6,7 @@ of the versions, or in the bucket, and is never changed again: the reference nam
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from typing import Any, ClassVar
 from greenroom.adapters.artefacts.process import ProcessArtefact
 from greenroom.adapters.static.disk import Disk
 from greenroom.adapters.static.local import forget
+from greenroom.adapters.static.making import VENDOR
 from greenroom.adapters.static.root import Root
 from greenroom.adapters.static.settings import EnvironmentSettings, of_definition
 from greenroom.domain.model import ArtefactSpec, Document
@@ -67,8 +69,16 @@ class StaticArtefact(ProcessArtefact):
             "hashed": list(own.hashed),
             "root": own.folder(service),
             "bucket": bucket,
+            "env": list(own.env),
         }
         return {"static": static}
+
+    def _environment(
+        self, spec: ArtefactSpec, settings: Any, values: Mapping[str, str], filled: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Who we are on AWS is for the upload; the maker takes it away from `prepare`."""
+        own = {name: value for name, value in os.environ.items() if name.startswith(VENDOR)} if settings.bucket else {}
+        return {**own, **super()._environment(spec, settings, values, filled)}
 
     def _stands(self, folder: Path, reference: str) -> bool:
         """A version in a bucket is looked at by its environment."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 
 from greenroom.adapters.hosts.fenced import Gone, Link, Write
 from greenroom.adapters.static import examine
+from greenroom.adapters.static.asked import Asked
 from greenroom.adapters.static.files import INDEX
 from greenroom.adapters.static.root import LIVE, RELEASES, Root, holds
 from greenroom.adapters.static.settings import EnvironmentSettings
@@ -31,8 +32,8 @@ class StaticEnvironment:
 
     problems = staticmethod(examine.environment_problems)
 
-    def __init__(self, settings: EnvironmentSettings, place: Place) -> None:
-        self._kind = _kind(settings, place)
+    def __init__(self, settings: EnvironmentSettings, place: Place, client: Asked | None = None) -> None:
+        self._kind = _kind(settings, place, client)
 
     def observe(self, colour: Colour) -> EnvironmentStatus:
         return self._kind.observe(colour)
@@ -50,12 +51,12 @@ class StaticEnvironment:
             anew()
 
 
-def _kind(settings: EnvironmentSettings, place: Place) -> _Kind:
+def _kind(settings: EnvironmentSettings, place: Place, client: Asked | None) -> _Kind:
     if not settings.bucket:
         return OnThisMachine(Root(settings.folder(place.service), place.service, place.host))
     from greenroom.adapters.static.bucket_environment import InBucket
 
-    return InBucket(settings, place)
+    return InBucket(settings, place, client)
 
 
 class OnThisMachine:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 from greenroom.adapters.static import examine
+from greenroom.adapters.static.asked import Asked
 from greenroom.adapters.static.root import IDLE, LIVE
 from greenroom.adapters.static.settings import RouterSettings
 from greenroom.domain.model import Routing, RoutingSpec
@@ -30,9 +31,9 @@ class StaticRouter:
     def hazards(settings: RouterSettings, place: Place) -> list[str]:
         return examine.router_hazards(settings)
 
-    def __init__(self, settings: RouterSettings, place: Place) -> None:
+    def __init__(self, settings: RouterSettings, place: Place, client: Asked | None = None) -> None:
         self._settings, self._place = settings, place
-        self._kind = _kind(settings, place)
+        self._kind = _kind(settings, place, client)
 
     def observe(self) -> Routing:
         return self._kind.observe()
@@ -58,11 +59,11 @@ class StaticRouter:
         return f"file://{self._settings.folder(self._place.service)}/{IDLE if test else LIVE}", {}
 
 
-def _kind(settings: RouterSettings, place: Place) -> _Kind:
+def _kind(settings: RouterSettings, place: Place, client: Asked | None) -> _Kind:
     if settings.bucket:
         from greenroom.adapters.static.distribution import Distribution
 
-        return Distribution(settings, place)
+        return Distribution(settings, place, client)
     from greenroom.adapters.static.pointing import Pointer
 
     return Pointer(settings, place)

@@ -6,7 +6,8 @@ from functools import partial
 
 from greenroom.adapters.aws.client import Client
 from greenroom.adapters.aws.glance import Glance
-from greenroom.adapters.static.objects import Asked, Clash, Held, Objects
+from greenroom.adapters.static.asked import Asked
+from greenroom.adapters.static.objects import Clash, Held, Objects
 from greenroom.adapters.static.settings import EnvironmentSettings
 from greenroom.adapters.static.shelf import Shelf
 from greenroom.adapters.static.standing import Standing, read_standing, status

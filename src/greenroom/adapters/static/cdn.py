@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from greenroom.adapters.aws.troubles import Refusal
-from greenroom.adapters.static.objects import Asked
+from greenroom.adapters.static.asked import Asked
 from greenroom.errors import Permanent, Temporary
 
 _CLASH = frozenset({"PreconditionFailed", "InvalidIfMatchVersion"})
@@ -36,9 +36,7 @@ class Cdn:
         config = found["DistributionConfig"]
         one = self._origin(config, distribution, origin)
         deployed = found["Status"] == "Deployed"
-        return Pointed(
-            one.get("OriginPath", ""), deployed, bool(config["Enabled"]), answer["ETag"], found["DomainName"]
-        )
+        return Pointed(one.get("OriginPath", ""), deployed, bool(config["Enabled"]), answer["ETag"], config)
 
     def _origin(self, config: Mapping[str, Any], distribution: str, origin: str) -> dict[str, Any]:
         """The one that is switched; `Permanent` where that is not clear."""

@@ -13,8 +13,9 @@ from typing import Any
 from greenroom.adapters.aws.client import Client
 from greenroom.adapters.aws.glance import Glance
 from greenroom.adapters.hosts.local import LocalHost
+from greenroom.adapters.static.asked import Asked
 from greenroom.adapters.static.cdn import Cdn, Pointed
-from greenroom.adapters.static.objects import Asked, Clash, Held, Objects
+from greenroom.adapters.static.objects import Clash, Held, Objects
 from greenroom.adapters.static.probe import Foreign, Silent, absence, look
 from greenroom.adapters.static.settings import RouterSettings
 from greenroom.adapters.static.shelf import Shelf

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from greenroom.adapters.aws.client import Client
+from greenroom.adapters.static.asked import Asked
 from greenroom.adapters.static.cdn import Cdn
-from greenroom.adapters.static.objects import Asked, Objects
+from greenroom.adapters.static.objects import Objects
 from greenroom.adapters.static.settings import EnvironmentSettings, RouterSettings, Shelf
 from greenroom.adapters.static.shelf import Shelf as Shelved
 from greenroom.errors import PortError

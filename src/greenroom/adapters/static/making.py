@@ -6,10 +6,11 @@ instant: what is published already is found by who begins anew.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from greenroom.adapters.static.local import Wanted, publish
 from greenroom.adapters.static.root import Root
 from greenroom.adapters.supervisor import runfiles
 from greenroom.errors import PortError
+
+VENDOR = "AWS_"
+"""So begin the variables by which a bucket is reached."""
 
 
 def make(folder: Path) -> None:
@@ -32,12 +36,25 @@ def make(folder: Path) -> None:
             shutil.rmtree(older, ignore_errors=True)
     try:
         copy(Path(order["source"]), target, order["exclude"], Path(order["state"]))
-        prepare(target, order["prepare"])
+        with without(order["static"]["env"]):
+            prepare(target, order["prepare"])
         reference = published(order["static"], target)
         runfiles.write_json(str(folder / "READY"), {"reference": reference})
     finally:
         # What is published has its own copy; and on a full disk there is no room for the reason otherwise.
         shutil.rmtree(target, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def without(given: Collection[str]) -> Iterator[None]:
+    """The right to write the bucket is not for other people's build scripts, but where the file gives it to them."""
+    ours = {name: value for name, value in os.environ.items() if name.startswith(VENDOR) and name not in given}
+    for name in ours:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(ours)
 
 
 def published(order: Mapping[str, Any], copied: Path) -> str:

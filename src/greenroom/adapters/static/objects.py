@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from botocore.exceptions import BotoCoreError
 
 from greenroom.adapters.aws.troubles import Refusal
+from greenroom.adapters.static.asked import Asked
 from greenroom.errors import Temporary
 
 _ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
 _CLASH = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _AT_ONCE = 1000
 """Keys that one request may delete."""
-
-
-class Asked(Protocol):
-    """`aws.client.Client`, as far as it is needed here."""
-
-    def read(self, service: str, operation: str, about: str = "", /, **parameters: Any) -> Mapping[str, Any]: ...
-    def write(self, service: str, operation: str, about: str = "", /, **parameters: Any) -> Mapping[str, Any]: ...
 
 
 class Clash(Exception):

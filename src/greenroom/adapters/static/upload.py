@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from greenroom.adapters.aws.client import Client
+from greenroom.adapters.static.asked import Asked
 from greenroom.adapters.static.files import File, Survey, Unfit
 from greenroom.adapters.static.local import Wanted
-from greenroom.adapters.static.objects import Asked, Clash, Entry, Objects
+from greenroom.adapters.static.objects import Clash, Entry, Objects
 from greenroom.adapters.static.settings import EnvironmentSettings
 from greenroom.adapters.static.shelf import Shelf
 from greenroom.adapters.static.standing import read_standing
