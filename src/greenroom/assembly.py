@@ -197,6 +197,7 @@ def _examined(loaded: Loaded, premises: Premises, what: str) -> list[str]:
     listed += [("check", f"watch[{index}]", section) for index, section in enumerate(sections.watches)]
     listed += [("gate", f"gates[{index}]", section) for index, section in enumerate(sections.gates)]
     listed += [("source", f"analysis[{index}].source", section) for index, section in sections.sources.items()]
+    listed += [("notifier", f"notify[{index}]", section) for index, section in enumerate(sections.notifiers)]
     for kind, key, section in listed:
         examine = getattr(plugins.find(kind, section.type), what, None)
         if examine is not None:

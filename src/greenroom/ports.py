@@ -214,6 +214,14 @@ class Tidy(Protocol):
     def tidy(self) -> None: ...
 
 
+class Afar(Protocol):
+    """An environment's class whose releases run on no machine of ours: in an account, in a cluster."""
+
+    @staticmethod
+    def afar(written: Mapping[str, Any]) -> bool:
+        """Is that so, as this section of the file is written? Then the command's own engine does the work."""
+
+
 @runtime_checkable
 class Paced(Protocol):
     """An environment or router whose backend must not be asked often: `observe` may answer as it saw things some seconds

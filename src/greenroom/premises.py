@@ -59,7 +59,7 @@ class Premises:
     @property
     def here(self) -> bool:
         """All is on this machine: a resident engine watches over it."""
-        return self.ground is None or not self.ground.hosts
+        return self.ground is None or not (self.ground.hosts or self.ground.afar)
 
     @cached_property
     def supervisor(self) -> Supervisord:
@@ -69,8 +69,10 @@ class Premises:
 
     @cached_property
     def vault(self) -> Cabinet:
-        """Beside the journal: who continues a release on another machine needs both."""
-        if self.ground is None or self.here:
+        """Beside the journal: who continues a release on another machine needs both. Afar, on the machine that gives the
+        command: nothing is started there with them, and another machine has its own environment.
+        """
+        if self.ground is None or not self.ground.hosts:
             from greenroom.adapters.vault import FileVault
 
             return FileVault(self.state / "secrets")
@@ -98,10 +100,12 @@ class Premises:
 
     @cached_property
     def cursors(self) -> Cursors:
-        """How far notifiers were told: beside the journal, or every new runner would tell all of it again."""
+        """How far notifiers were told: beside the journal, or every new runner would tell of the last release again, as it
+        does afar.
+        """
         from greenroom.engine.followers import CursorFile
 
-        if self.ground is None or self.here:
+        if self.ground is None or not self.ground.hosts:
             return CursorFile(self.state / "notified.json")
         from greenroom.adapters.hosts.cursors import HostCursors
 

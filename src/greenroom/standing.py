@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from greenroom.control import ControlPlane
 from greenroom.domain.release import Service
 from greenroom.domain.schema import Order
-from greenroom.domain.template import conceal
+from greenroom.domain.template import conceal, secret_names
 from greenroom.engine.world import Adapters
-from greenroom.errors import GreenroomError, JournalMissing, Unobservable
+from greenroom.errors import GreenroomError, JournalMissing, Permanent, Unobservable
 from greenroom.ports import Capability, Journal, Migrator, Notifier, Place
 from greenroom.premises import Cabinet, Premises
 
@@ -38,6 +39,8 @@ class Standing:
     ground: Ground | None = None
     _made: dict[str, Adapters] = field(default_factory=dict)
     _told: dict[str, tuple[Notifier, ...]] = field(default_factory=dict)
+    _brought: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Values of `${NAME}` that this machine's environment has, and its vault has not."""
 
     @cached_property
     def premises(self) -> Premises:
@@ -94,7 +97,7 @@ class Standing:
 
     def conceal(self, text: str) -> str:
         """Without the values of `${NAME}`: what an application wrote may hold them."""
-        for values in self._secrets:
+        for values in (*self._secrets, self._brought):
             text = conceal(text, values)
         return text
 
@@ -125,9 +128,25 @@ class Standing:
         if release not in self._made:
             from greenroom.config.loader import from_document
 
-            loaded = from_document(definition, self.vault.values(release), self.file)
+            loaded = from_document(definition, self.given(release, definition), self.file)
             self._made = {release: self._assembled(loaded)}
         return self._made[release]
+
+    def given(self, release: str, definition: Mapping[str, Any]) -> Mapping[str, str]:
+        """The values of `${NAME}`. Of a service afar, another runner's environment has them if this machine has not."""
+        try:
+            return self.vault.values(release)
+        except Permanent:
+            if self.premises.ground is None or not self.premises.ground.afar:
+                raise
+            names = secret_names(definition)
+            if missing := sorted(name for name in names if name not in os.environ):
+                raise Permanent(
+                    f"The secrets of {release} are not on this machine, and its environment lacks {', '.join(missing)}.",
+                    hint="Set them as they were for that release, then give the command again.",
+                ) from None
+            self._brought = {name: os.environ[name] for name in names}
+            return self._brought
 
     def notifiers_for(self, service: Service) -> tuple[Notifier, ...]:
         """Of the last release's file; made once for each release."""
@@ -138,7 +157,7 @@ class Standing:
             from greenroom import assembly
             from greenroom.config.loader import from_document
 
-            loaded = from_document(release.definition, self.vault.values(release.id), self.file)
+            loaded = from_document(release.definition, self.given(release.id, release.definition), self.file)
             self._told = {release.id: assembly.notifiers(loaded, self.premises)}
         return self._told[release.id]
 

@@ -259,7 +259,7 @@ def ground_of(file: Path, environ: Mapping[str, str] | None = None) -> Ground | 
     from greenroom.config.source import read
 
     source = read(file)
-    if not (source.document.get("hosts") or source.document.get("journal")):
+    if not (source.document.get("hosts") or source.document.get("journal")):  # afar there is always a journal
         return None
     from greenroom.config.loader import load_ground
 

@@ -8,7 +8,8 @@ import pytest
 
 from greenroom.config.loader import load, load_ground
 from greenroom.config.source import read
-from greenroom.errors import UsageError
+from greenroom.errors import Permanent, UsageError
+from greenroom.standing import Standing
 
 GOOD = """\
 service: shop
@@ -93,3 +94,45 @@ def test_without_hosts_nothing_can_be_on_one(tmp_path: Path) -> None:
     text = "service: shop\nenvironment: {processes: {web: {command: x}}, hosts: [a]}\nrouter: {listen: 127.0.0.1:80}\n"
     with pytest.raises(UsageError, match=r"environment\.hosts: there are no hosts"):
         load(written(tmp_path, text), {})
+
+
+AFAR = """service: shop
+environment:
+  type: ecs
+  region: eu-central-1
+  cluster: shop
+  services: {blue: shop-blue, green: shop-green}
+  task_definition: shop
+  container: web
+  port: 8000
+  image: "shop:{version}"
+journal: {type: dynamodb, region: eu-central-1}
+notify:
+  - {type: webhook, url: "${HOOK}"}
+"""
+
+
+def test_a_service_in_an_account_has_its_journal_there(tmp_path: Path) -> None:
+    here = written(tmp_path, AFAR.replace("journal: {type: dynamodb, region: eu-central-1}\n", ""))
+    with pytest.raises(UsageError, match="`sqlite` is on this machine, the traffic is not; `postgres` or `dynamodb`"):
+        load(here, {"HOOK": "https://hook.example"})
+    file = written(tmp_path, AFAR)
+    assert load(file, {"HOOK": "https://hook.example"}).sections.ground.afar
+    assert load_ground(read(file), {}).afar
+    assert not load_ground(read(written(tmp_path, GOOD)), {"KEY": "k"}).afar
+
+
+def test_another_runner_has_the_values_of_a_release_afar_in_its_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path, AFAR)
+    loaded = load(file, {"HOOK": "https://once.example"})
+    standing = Standing("shop", file, tmp_path / "state", loaded)
+    monkeypatch.delenv("HOOK", raising=False)
+    with pytest.raises(Permanent, match="its environment lacks HOOK"):
+        standing.given("r-0001", loaded.document)
+    monkeypatch.setenv("HOOK", "https://hidden.example")
+    assert standing.given("r-0001", loaded.document) == {"HOOK": "https://hidden.example"}
+    assert "hidden" not in standing.conceal("posted to https://hidden.example")
+    standing.vault.pin("r-0001", {"HOOK": "pinned"})
+    assert standing.given("r-0001", loaded.document) == {"HOOK": "pinned"}

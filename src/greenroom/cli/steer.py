@@ -92,7 +92,7 @@ def promote(context: Context, why: str, *, detach: bool) -> int:
 def _stays(installed: Installation, *, detach: bool) -> None:
     if detach and not installed.here:
         raise UsageError(
-            "--detach needs a resident engine, and a service on other machines has none",
+            "--detach needs a resident engine, and a service that runs elsewhere has none",
             hint="the command's own engine does the work: let it run to the end",
         )
 

@@ -41,9 +41,11 @@ def ground(loading: Loading) -> Ground | None:
     kept = loading.section("journal", journal, ("journal",), "host" if hosts else "sqlite")
     if kept is not None and (kept.type == "host") > bool(hosts):
         loading.wrong(("journal", "type"), "`host` needs `hosts`; without them the journal is kept on this machine")
-    if kept is not None and kept.type == "sqlite" and hosts:
+    afar = _afar(loading.source.document.get("environment"))
+    if kept is not None and kept.type == "sqlite" and (hosts or afar):
         loading.wrong(
-            ("journal", "type"), "`sqlite` is on this machine, the traffic is not; `host`, `postgres` or `dynamodb`"
+            ("journal", "type"),
+            f"`sqlite` is on this machine, the traffic is not; {'`host`, ' if hosts else ''}`postgres` or `dynamodb`",
         )
     home = getattr(kept.settings, "host", "") if kept is not None else ""
     if home and home not in hosts:
@@ -53,7 +55,18 @@ def ground(loading: Loading) -> Ground | None:
     router = loading.source.document.get("router") or {}
     named = router.get("hosts") if isinstance(router, Mapping) else None
     first = next((name for name in hosts if not isinstance(named, list) or name in named), "")
-    return Ground(kept, hosts, home or first)
+    return Ground(kept, hosts, home or first, afar)
+
+
+def _afar(written: Any) -> bool:
+    """What is wrong with the section is said by who reads it as a whole."""
+    if not isinstance(written, Mapping):
+        return False
+    try:
+        found = plugins.find("environment", str(written.get("type", "process")))
+    except UsageError:
+        return False
+    return hasattr(found, "afar") and bool(found.afar(written))
 
 
 def places(loading: Loading, kind: str, section: Section, ground: Ground) -> tuple[str, ...]:

@@ -39,11 +39,14 @@ class GateSection(Section):
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where a service lives. `hosts` empty: on this machine alone. `home`: the host of its journal and secrets."""
+    """Where a service lives. `home`: the host of its journal and secrets. `afar`: in an account or a cluster; with neither
+    this nor `hosts`, on this machine alone.
+    """
 
     journal: Section
     hosts: Mapping[str, Section] = field(default_factory=dict)
     home: str = ""
+    afar: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,8 @@ def _compared(file: File, sections: Sections) -> bool:
 
 def _ready_within(environment: Any) -> float:
     """The longest that a process may take to become healthy; 0 if none says."""
+    if whole := float(getattr(environment, "ready_timeout", 0.0)):
+        return whole
     processes = getattr(environment, "processes", None)
     health = [getattr(p, "health", None) for p in processes.values()] if isinstance(processes, Mapping) else []
     return max((float(getattr(h, "timeout", 0.0)) for h in health if h is not None), default=0.0)
