@@ -107,6 +107,7 @@ environment:
   port: 8000
   image: "shop:{version}"
 journal: {type: dynamodb, region: eu-central-1}
+router: {type: envoy, listen: "127.0.0.1:8080"}
 notify:
   - {type: webhook, url: "${HOOK}"}
 """
