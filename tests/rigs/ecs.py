@@ -43,7 +43,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         body = os.environ.get("GREENROOM_VERSION", "0").encode()
         self.send_response(200)
-        self.send_header("x-served-by", os.environ["SERVICE"]); self.send_header("Content-Length", str(len(body)))
+        self.send_header("x-served-by", os.environ["SERVICE"]); self.send_header("x-version", body.decode())
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers(); self.wfile.write(body)
     def log_message(self, *a): pass
 class Server(ThreadingHTTPServer):

@@ -135,6 +135,7 @@ class EcsArtefact:
             made = render.from_file(settings, settings.task, self.place.service, image, variables, self._client.region)
         if worker is not None:
             made = render.for_worker({**made, "family": self._processes(settings)[process]}, worker.command, container)
+        made = render.filled(made, container, render.names_of(settings, spec, self.place.service))
         if text := render.objection(made):
             raise Permanent(f"{process}: {text}.", hint="Correct cpu and memory, of `task` or of the pattern.")
         return made

@@ -70,7 +70,7 @@ def from_file(
         "stopTimeout": int(task.stop_timeout),
     }
     if task.command:
-        main["command"] = [fill(word, variables) for word in task.command]
+        main["command"] = list(task.command)
     if settings.secrets:
         main["secrets"] = _secrets((), settings.secrets)
     others = [_beside(name, beside) for name, beside in task.containers.items()]
@@ -92,6 +92,15 @@ def for_worker(made: Document, command: Iterable[str], container: str) -> Docume
     return {**made, "containerDefinitions": containers}
 
 
+def filled(made: Document, container: str, known: Mapping[str, str]) -> Document:
+    """The same, with `{port}` and the like filled in in the command of this container."""
+    containers = [dict(raw) for raw in made["containerDefinitions"]]
+    for raw in containers:
+        if raw["name"] == container and raw.get("command"):
+            raw["command"] = [fill(word, known) for word in raw["command"]]
+    return {**made, "containerDefinitions": containers}
+
+
 def variables_of(settings: EcsSettings, spec: ArtefactSpec, service: str) -> dict[str, str]:
     """Those of the file, filled in, and Greenroom's own. Not the colour: a definition is made once for both."""
     own = {
@@ -100,8 +109,13 @@ def variables_of(settings: EcsSettings, spec: ArtefactSpec, service: str) -> dic
         "GREENROOM_VERSION": spec.version,
         "GREENROOM_RELEASE": spec.release,
     }
-    filling = {"version": spec.version, "release": spec.release, "service": service, "port": str(settings.port)}
-    return {**{name: fill(text, filling) for name, text in settings.env.items()}, **own}
+    known = names_of(settings, spec, service)
+    return {**{name: fill(text, known) for name, text in settings.env.items()}, **own}
+
+
+def names_of(settings: EcsSettings, spec: ArtefactSpec, service: str) -> dict[str, str]:
+    """What fills `{name}` in variables and commands."""
+    return {"version": spec.version, "release": spec.release, "service": service, "port": str(settings.port)}
 
 
 def tags_of(spec: ArtefactSpec, service: str, process: str) -> list[dict[str, str]]:
