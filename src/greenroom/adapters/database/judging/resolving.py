@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -11,11 +12,15 @@ from greenroom.adapters.database.judging.world import World
 from greenroom.adapters.database.reading import Statement
 from greenroom.adapters.database.reading import change as c
 from greenroom.adapters.database.reading.change import Change
+from greenroom.adapters.database.schemas import SearchPath
 from greenroom.adapters.database.shadow.facts import Facts
 from greenroom.domain.schema import Dialect
 
 _HIDE = ("table", "view", "sequence", "function", "type")
 """Kinds of a rehearsal's differences that are sought by name."""
+
+
+_SESSION = re.compile(r"\b(?:search_path|schema|role|authorization|all)\b", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -82,23 +87,17 @@ def moved(statement: Statement, changed: Iterable[Change], facts: Facts | None, 
     """How it may change the search_path, in words; "" if it does not."""
     if world.dialect is not Dialect.POSTGRES:
         return ""
-    path, here = world.path, statement.place()
-    asks = "search_path" in statement.sql.lower()
-    seen = facts is not None and facts.seen
-    if facts is not None and seen and "search_path" in facts.settings:
-        return here
-    if facts is not None and seen and any(one.name in path.later for one in facts.of("schema")):
-        return here
-    return here if any(_moves(one, world, asks) for one in changed) else ""
+    seen = facts if facts is not None and facts.seen else Facts(statement.number)
+    there = "search_path" in seen.settings or any(one.name in world.path.later for one in seen.of("schema"))
+    return statement.place() if there or any(_moves(one, statement.sql, world.path) for one in changed) else ""
 
 
-def _moves(change: Change, world: World, asks: bool) -> bool:
-    path = world.path
+def _moves(change: Change, sql: str, path: SearchPath) -> bool:
     match change:
-        case c.Session(what="RESET" | "DISCARD"):
-            return True
-        case c.Session() | c.Query() | c.Opaque() | c.Server():
-            return asks
+        case c.Session():
+            return _SESSION.search(sql) is not None
+        case c.Query() | c.Opaque() | c.Server():
+            return "search_path" in sql.lower()
         case c.Create(kind="schema", name=name):
             return name in path.later
         case c.Drop(kind="schema", name=name):

@@ -1,4 +1,6 @@
-"""What a statement does. Names are as the server folds them, without quotes, with their schema where it is written; SQL parts as written."""
+"""What a statement does. Names are as the server folds them, without quotes, with a schema where one is written; SQL parts
+as written.
+"""
 
 from __future__ import annotations
 
