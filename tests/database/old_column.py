@@ -17,9 +17,10 @@ import psycopg
 from greenroom.adapters.database.contracting import ContractSettings, contract, hold, restore
 from greenroom.adapters.database.ledger import Ledger, Recorded
 from greenroom.adapters.database.running import Pace
+from greenroom.adapters.database.state import state as of_service
 from greenroom.adapters.database.target import Session, Target, of
 from greenroom.domain.opinion import Finding
-from greenroom.domain.schema import Dialect, Migration, Order, Script, Stage, Stand
+from greenroom.domain.schema import Dialect, Migration, Order, SchemaState, Script, Stage, Stand
 from tests.rigs.postgres import Cluster
 
 NAME = "0007_new"
@@ -105,6 +106,14 @@ class Shop:
             "SELECT attname FROM pg_attribute WHERE attrelid = 'users'::regclass AND attnum > 0 AND NOT attisdropped"
         )
         return {str(name) for (name,) in self.rows(query)}
+
+    def seen(self) -> SchemaState:
+        """As `greenroom db status` has it."""
+        session = self.target.open("look")
+        try:
+            return of_service(session, self.order.service)
+        finally:
+            session.close()
 
     @property
     def state(self) -> str:

@@ -16,7 +16,7 @@ from greenroom.adapters.database.reading import split
 from greenroom.adapters.database.writing import rename, retype
 from greenroom.domain.model import Colour, Verdict
 from greenroom.domain.opinion import Finding
-from greenroom.domain.schema import Dialect, Stage
+from greenroom.domain.schema import Dialect, Stage, Stand
 from greenroom.errors import Permanent
 from tests.database.old_column import (
     AT_ONCE,
@@ -317,6 +317,9 @@ def test_what_is_hidden_fails_as_if_it_were_dropped(shop: Shop) -> None:
     assert "users.old (now greenroom_gone_old) is hidden for 1h more" in found.reason
     assert f"greenroom db restore {NAME}" in found.reason
     assert (shop.state, shop.stand()) == ("contracting", "soft")
+    assert f"the contract of {NAME} has hidden users.old (by ann)" in shop.hold().reason
+    [part] = [part for part in shop.seen().parts if part.stand is Stand.SOFT]
+    assert part.detail.startswith("out of reach: users.old (now greenroom_gone_old); `greenroom db restore")
     with shop.connect("shop_green", name="shop green 42") as live:
         hidden = errors(live, OLD_VERSION), errors(live, NEW_VERSION)
         assert hidden == (["UndefinedColumn"] * 3, [""] * 5)

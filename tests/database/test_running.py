@@ -245,7 +245,7 @@ class TestBlocked:
         assert "(3 tries in " in said
         assert f"in the way: session {pid} (report of ann, its transaction is " in said
         assert "idle in transaction): SELECT count(*) FROM users" in said
-        assert "pg_terminate_backend" in caught.value.hint
+        assert f"`SELECT pg_terminate_backend({pid})`" in caught.value.hint
         assert base.columns() == ["id", "old"]
 
     def test_it_is_tried_again_when_the_way_is_free(self, base: Base) -> None:

@@ -23,6 +23,11 @@ def _part(ledger: Ledger, row: Recorded) -> Part:
     elif row.state is Stand.RUNNING:
         done = sum(one.state is Stand.DONE for one in ledger.statements(row.name, row.stage).values())
         detail = f"{done} statements done"
+    elif row.state is Stand.SOFT:
+        from greenroom.adapters.database.contracting.store import Store
+
+        hidden = ", ".join(f"{one.going} (now {one.hidden})" for one in Store(ledger).hidden(row.name))
+        detail = f"out of reach: {hidden}; `greenroom db restore {row.name}` puts it back" if hidden else ""
     return Part(
         row.name, row.stage, row.state, row.release, row.version, row.by, since or 0.0, detail=detail, progress=progress
     )

@@ -91,18 +91,19 @@ def going_back(row: Held) -> Problem:
 
 def _too_late(ledger: Ledger, order: Order) -> str:
     """Why the version before cannot come back, with the way out; "" if it can."""
-    hidden = {one.name for one in Store(ledger).hidden()}
+    hidden = Store(ledger).hidden()
     for row in ledger.migrations():
         ours = row.stage is Stage.CONTRACT and row.release == order.release
-        if not ours or row.state is Stand.PENDING and row.name not in hidden:
+        if not ours or row.state is Stand.PENDING and not any(one.name == row.name for one in hidden):
             continue
-        what = ", ".join(map(str, goes(row, ledger.session))) or "what it takes away"
         by = row.by or "the engine"
         if row.state in (Stand.SOFT, Stand.PENDING):
+            what = ", ".join(str(one.going) for one in hidden if one.name == row.name) or "something"
             return (
                 f"the contract of {row.name} has hidden {what} (by {by}); `greenroom db restore {row.name}` puts it back"
                 " at once, and then `greenroom rollback` works again"
             )
+        what = ", ".join(map(str, goes(row, ledger.session))) or "what it takes away"
         done = "has dropped" if row.state is Stand.DONE else "is dropping"
         when = time.strftime(" at %Y-%m-%d %H:%M:%SZ", time.gmtime(row.done_at)) if row.done_at else ""
         return (

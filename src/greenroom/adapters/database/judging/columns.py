@@ -34,7 +34,10 @@ def hits(change: Change, world: World) -> Iterator[Hit]:
             known = world.column(change.table, change.column)
             if not fresh or known is None or not known.nullable:
                 yield Hit("drop-default", names, tables=tables)
-        case c.SetNotNull():
+        case c.SetNotNull(table=table, column=column):
+            known = world.column(table, column)
+            if known is not None and not known.nullable:
+                return  # nothing happens
             yield Hit("set-not-null", names, tables=tables)
         case c.DropNotNull() if not fresh:
             yield Hit("drop-not-null", names, tables=tables)

@@ -41,8 +41,15 @@ def hits(change: Change, world: World) -> Iterator[Hit]:
 
 def names(change: c.CreateIndex) -> dict[str, str]:
     columns = ", ".join(change.parts)
-    kind = "UNIQUE " if change.unique else ""
-    return {"table": change.table, "name": change.name, "columns": columns, "kind": kind}
+    return {"table": change.table, "name": change.name, "columns": columns, "written": _written(change)}
+
+
+def _written(change: c.CreateIndex) -> str:
+    """The same one, built beside the traffic."""
+    named = ["CREATE", "UNIQUE" if change.unique else "", "INDEX CONCURRENTLY", change.name, "ON", change.table]
+    how = [f"USING {change.method}" if change.method else "", f"({', '.join(change.parts)})"]
+    more = ["NULLS NOT DISTINCT" if change.nulls_not_distinct else "", f"WHERE {change.where}" if change.where else ""]
+    return " ".join(filter(None, (*named, *how, *more)))
 
 
 def locking(change: c.CreateIndex, world: World) -> Iterator[Hit]:

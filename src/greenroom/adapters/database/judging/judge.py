@@ -34,6 +34,7 @@ from greenroom.domain.schema import Dialect, Ruled, Ruling, Stage
 MAYBE = re.compile(r"ALTER\s+TABLE\s+IF\s+EXISTS\b", re.IGNORECASE)
 EXPAND = {Dialect.POSTGRES: expand.hits, Dialect.MYSQL: mysql.expand, Dialect.SQLITE: sqlite.expand}
 CONTRACT = {Dialect.POSTGRES: contract.hits, Dialect.MYSQL: mysql.contract, Dialect.SQLITE: sqlite.contract}
+REHEARSE = "; or name a server for the rehearsal (`shadow:`, `--shadow`), which sees what it does"
 VERBS = {"uses": "use", "reads": "read", "writes": "write", "calls": "call"}
 
 
@@ -177,7 +178,7 @@ def _names(hit: Hit, context: Context) -> Mapping[str, str]:
     known = defaultdict(lambda: "…", {key: value for key, value in hit.names.items() if value})
     about = [f"{known['table']}.{known['column']}", known["name"], known["table"]]
     evidence = next((context.uses[name] for name in about if name in context.uses), "")
-    known["running"] = running
+    known["running"], known["rehearse"] = running, "" if context.facts else REHEARSE
     for key, verb in VERBS.items():
         known[key] = f"{running} still {key}" if evidence else f"{running} may still {verb}"
     return known

@@ -39,7 +39,7 @@ class Rule:
 
     `{running}`: "version 41" or "the running version"; `{uses}`, `{reads}`, `{writes}`, `{calls}`: "version 41 still reads"
     where there is evidence, else "version 41 may still read". Other names are given by whoever finds a case of the rule.
-    `refused` and `allowed`: an example of each that a test judges.
+    `{rehearse}`: how to have it rehearsed, "" where it was. `refused` and `allowed`: an example of each that a test judges.
     """
 
     id: str

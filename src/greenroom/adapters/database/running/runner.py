@@ -162,10 +162,8 @@ class Runner:
         waited = show_duration(time.monotonic() - began)
         raise Hindered(
             f"{statement.place()}: {blocked.message} ({self.pace.tries} tries in {waited}); {self._in_the_way()}",
-            hint="Wait until it has ended, or end it (`SELECT pg_terminate_backend(NUMBER)`); what was done before stays"
-            " done, and the next deploy goes on from here."
-            if self._dialect is Dialect.POSTGRES
-            else "Wait until it has ended, or end it; the next deploy goes on from here.",
+            hint=f"Wait until it has ended, or end it{self._by_hand()}; what was done before stays done, and the next deploy"
+            " goes on from here.",
         ) from blocked
 
     def _pause(self, attempt: int) -> bool:
@@ -178,6 +176,17 @@ class Runner:
             if self.watch.seen and not stays:
                 return False
         return stays
+
+    def _by_hand(self) -> str:
+        """How those are ended who are known to be in the way."""
+        numbers = [one.number for one in self.watch.seen[:3] if one.number]
+        match self._dialect:
+            case Dialect.POSTGRES if numbers:
+                return f" (`SELECT {', '.join(f'pg_terminate_backend({number})' for number in numbers)}`)"
+            case Dialect.MYSQL if numbers:
+                return f" ({', '.join(f'`KILL {number}`' for number in numbers)})"
+            case _:
+                return ""
 
     def _in_the_way(self) -> str:
         seen = self.watch.seen

@@ -165,7 +165,7 @@ RULES = (
         "index-locks",
         "An index is built while nobody can write",
         "{running} cannot write to `{table}` until the index is built.",
-        "CREATE {kind}INDEX CONCURRENTLY {name} ON {table} ({columns});",
+        "{written};",
         Example("CREATE INDEX orders_user_idx ON orders (user_id)"),
         Example("CREATE INDEX CONCURRENTLY orders_user_idx ON orders (user_id)"),
     ),

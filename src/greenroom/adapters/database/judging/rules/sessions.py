@@ -10,8 +10,7 @@ RULES = (
         "not-understood",
         "What it does cannot be told by reading it",
         "{what}. What nobody understands may do anything to {running}.",
-        "write it as plain statements; or name a server for the rehearsal (`shadow:`, `--shadow`), which sees"
-        " what it does",
+        "write it as plain statements{rehearse}",
         Example("DO $$ BEGIN EXECUTE 'DROP TABLE orders'; END $$"),
         Example("ALTER TABLE orders ADD COLUMN code text"),
     ),
@@ -19,7 +18,7 @@ RULES = (
         "unknown-function",
         "A function is called whose effects nobody knows",
         "{name} is not built in, or has effects: it may write, lock or end sessions of {running}.",
-        "write out what it does; or name a server for the rehearsal (`shadow:`, `--shadow`)",
+        "write out what it does{rehearse}",
         Example("SELECT tidy_up()"),
         Example("SELECT count(*) FROM orders"),
     ),
