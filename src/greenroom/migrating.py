@@ -37,15 +37,18 @@ def judged(
         raise Unobservable(error.message, hint=error.hint) from error
 
 
-def place_of(loaded: Loaded | None, url: str, folder: Path | None, beside: Path) -> tuple[str, Path]:
-    """The database and the folder: as given, else as the file says."""
+def place_of(loaded: Loaded | None, url: str, folder: Path | None, home: Path) -> tuple[str, Path]:
+    """The database and the folder: as given, else as the file says, whose folder is `home`."""
+    from greenroom.adapters.database.target import beside
+
     settings = loaded.sections.migrator.settings if loaded is not None and loaded.sections.migrator else None
-    found = url or str(getattr(settings, "url", ""))
+    said = str(getattr(settings, "url", ""))
+    found = url or (beside(said, home) if said else "")
     if not found:
         hint = "give `--url`, or write `migrations: {url: ${DATABASE_URL}}` into the file"
         raise UsageError("it is not known which database this is about", hint=hint)
     named = str(getattr(settings, "folder", "migrations"))
-    return found, folder if folder is not None else beside / named
+    return found, folder if folder is not None else home / named
 
 
 def written(

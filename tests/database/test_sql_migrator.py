@@ -12,13 +12,16 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from pydantic import ValidationError
 
 from greenroom.adapters.database.job import SETTINGS, Answer, Ask, Work
 from greenroom.adapters.database.settings import SqlSettings
+from greenroom.adapters.database.sqlite.target import SqliteTarget
+from greenroom.adapters.database.target import beside
 from greenroom.adapters.database.work import answer, refusal
 from greenroom.adapters.gates.schema import SchemaGate
 from greenroom.adapters.migrators.sql import KEPT, SqlMigrator
@@ -27,6 +30,7 @@ from greenroom.domain.opinion import Finding
 from greenroom.domain.plan import MIGRATING
 from greenroom.domain.schema import Order, Ruled, Ruling, Stage, Stand
 from greenroom.errors import Permanent
+from greenroom.migrating import place_of
 from greenroom.ports import Place
 from tests.engine.scenarios import SHORT
 from tests.engine.stage import Stage as EngineStage
@@ -219,6 +223,26 @@ def test_nothing_is_left_behind_but_its_log(service: Service) -> None:
         ".greenroom/logs/migrations/r-1-expand.log"
     ]
     assert "ALTER TABLE users ADD COLUMN new TEXT" in left[0].read_text()
+
+
+@pytest.mark.real
+def test_a_path_without_a_root_begins_at_the_folder_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the process is; for the job too, and for what a helper writes."""
+    (tmp_path / "a shop #1").mkdir()
+    service = Service(tmp_path / "a shop #1", url="sqlite:///shop.db")
+    service.write("0007_a/expand.sql", EXPAND)
+    monkeypatch.chdir(tmp_path)
+    assert service.drive().verdict is Verdict.PASS
+    assert service.columns() == ["id", "old", "new"]
+    loaded = cast("Any", SimpleNamespace(sections=SimpleNamespace(migrator=SimpleNamespace(settings=service.settings))))
+    url, _ = place_of(loaded, "", None, service.folder)
+    assert SqliteTarget(url).path == service.file
+    assert [beside(url, tmp_path) for url in ("sqlite:////srv/x.db", "postgresql://h/x")] == [
+        "sqlite:////srv/x.db",
+        "postgresql://h/x",
+    ]
 
 
 @pytest.mark.real

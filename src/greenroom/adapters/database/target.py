@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from greenroom.domain.schema import Dialect
 from greenroom.errors import Permanent, Temporary, Uncertain, UsageError
@@ -95,6 +97,17 @@ def dialect_of(url: str) -> Dialect:
         hint="write it like postgresql://user:password@host:5432/database, mysql://user:password@host/database or"
         " sqlite:///path/to/file.db; in a password %40 stands for @, %2F for /, %25 for %",
     )
+
+
+def beside(url: str, folder: Path) -> str:
+    """The same address; a path in it that does not begin at the root (only SQLite has one) begins at this folder."""
+    kind, _, path = url.partition(":///")
+    if dialect_of(url) is not Dialect.SQLITE or not path or path == ":memory:" or unquote(path).startswith("/"):
+        return url
+    return f"{kind}:///{str(folder.absolute()).translate(_SPECIAL)}/{path}"
+
+
+_SPECIAL = {ord(mark): f"%{ord(mark):02X}" for mark in "%?#"}
 
 
 def of(url: str, *, copy: bool = False) -> Target:

@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from greenroom.adapters.database.settings import DatabaseSettings
-from greenroom.adapters.database.target import Target, of
+from greenroom.adapters.database.target import Target, beside, of
 from greenroom.domain.opinion import Finding
 from greenroom.domain.schema import Order, SchemaState
 from greenroom.errors import GreenroomError, UsageError
+from greenroom.ports import Place
 
 _PATIENCE = 4.0
 _Settings = TypeVar("_Settings", bound=DatabaseSettings)
+
+
+def settled(settings: _Settings, place: Place) -> _Settings:
+    """As written, with paths from the folder of the file, as all paths in it are."""
+    return settings.model_copy(update={"url": beside(settings.url, place.file.absolute().parent)})
 
 
 class LedgerMigrator(Generic[_Settings]):

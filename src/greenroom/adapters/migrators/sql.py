@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from greenroom.adapters.database.settings import SqlSettings
 from greenroom.adapters.database.target import dialect_of
-from greenroom.adapters.migrators.base import LedgerMigrator
+from greenroom.adapters.migrators.base import LedgerMigrator, settled
 from greenroom.adapters.shell import slug
 from greenroom.domain.model import Document, Verdict
 from greenroom.domain.opinion import Finding
@@ -34,7 +34,7 @@ class SqlMigrator(LedgerMigrator[SqlSettings]):
     Settings: ClassVar[type[SqlSettings]] = SqlSettings
 
     def __init__(self, settings: SqlSettings, place: Place) -> None:
-        self.settings, self.place = settings, place
+        self.settings, self.place = settled(settings, place), place
         self._folder = place.file.parent / settings.folder
 
     def problems(self) -> list[str]:

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 
 from greenroom.adapters.database.job import Ask, Work
 from greenroom.adapters.database.settings import DatabaseSettings
-from greenroom.adapters.migrators.base import LedgerMigrator
+from greenroom.adapters.migrators.base import LedgerMigrator, settled
 from greenroom.adapters.migrators.commands import Commands
 from greenroom.adapters.settings import Env
 from greenroom.adapters.shell import slug
@@ -111,7 +111,7 @@ class ToolMigrator(LedgerMigrator[ToolSettings]):
     PROGRAM: ClassVar[str]
 
     def __init__(self, settings: ToolSettings, place: Place) -> None:
-        self.settings, self.place = settings, place
+        self.settings, self.place = settled(settings, place), place
 
     @classmethod
     def tool_of(cls, settings: ToolSettings, commands: Commands) -> Tool:

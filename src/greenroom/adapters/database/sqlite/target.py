@@ -1,6 +1,6 @@
 """SQLite as a target: one file, which both colours have open, on one machine.
 
-`sqlite:////srv/shop/shop.db` is /srv/shop/shop.db, `sqlite:///shop.db` is shop.db in the current folder.
+`sqlite:////srv/shop/shop.db` is /srv/shop/shop.db, `sqlite:///shop.db` is shop.db in the folder of the file that says so.
 """
 
 from __future__ import annotations
