@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from greenroom.adapters.database.judging import Context, Example, Schema, Size, 
 from greenroom.adapters.database.judging.rule import SHOP
 from greenroom.adapters.database.reading import Unreadable, split
 from greenroom.adapters.database.reading.tokens import Tokens
+from greenroom.adapters.database.schemas import SearchPath
+from greenroom.adapters.database.shadow.facts import Facts, Lock
 from greenroom.domain.schema import Dialect, Ruled, Ruling, Stage
 from tests.database.corpus.cases import base, cases
 from tests.database.examples import judged
@@ -178,6 +181,35 @@ def test_tables_of_other_schemas_are_found_by_their_names_alone() -> None:
     assert [one.rule for one in _judge("ALTER TABLE users DROP name", context)] == ["drop-column"]
     assert [one.rule for one in _judge("ALTER TABLE users ADD COLUMN a text", context)] == [""]
     assert [one.rule for one in _judge("ALTER TABLE baskets ADD COLUMN a text", context)] == ["unknown-object"]
+
+
+BOTH = Schema(split("CREATE TABLE app.users (id int); CREATE TABLE public.orders (id int)", POSTGRES))
+
+
+@pytest.mark.parametrize(
+    "moves",
+    [
+        "-- greenroom: allow session-setting: known\nSET search_path = public",
+        "-- greenroom: allow session-setting: known\nSET SCHEMA 'public'",
+        "-- greenroom: allow session-setting: known\nDISCARD ALL",
+        "CREATE SCHEMA mine",
+        "GRANT USAGE ON SCHEMA mine TO deploy",
+    ],
+)
+def test_behind_what_changes_the_search_path_names_have_a_schema(moves: str) -> None:
+    context = Context(POSTGRES, schema=BOTH, path=SearchPath(("app", "public"), ("mine",), True))
+    found = _judge(f"{moves};\nALTER TABLE users ADD COLUMN a int;\nALTER TABLE app.users ADD COLUMN b int", context)
+    refused = {one.sql: one.rule for one in found if one.ruling is Ruling.REFUSE}
+    assert refused == {"ALTER TABLE users ADD COLUMN a int": "ambiguous-name"}
+    assert "m/expand.sql" in next(one.reason for one in found if one.rule == "ambiguous-name")
+
+
+def test_what_is_read_and_what_the_rehearsal_saw_are_the_same_table() -> None:
+    context = Context(POSTGRES, schema=BOTH, path=SearchPath(("app", "public"), (), True))
+    for seen, rules in (("users", set()), ("public.users", {"ambiguous-name"})):
+        facts = {1: Facts(1, locks=(Lock(seen, "ACCESS EXCLUSIVE"),))}
+        found = _judge("ALTER TABLE users ADD COLUMN a int", replace(context, facts=facts))
+        assert {one.rule for one in found if one.ruling is Ruling.REFUSE} == rules
 
 
 def test_created_names_what_a_release_makes() -> None:
