@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.rigs.aws_front import REGION, moto
+from greenroom.adapters.aws.rights import policy
+from tests.rigs.aws_front import ACCOUNT, REGION, moto
 from tests.rigs.terraform import INFRA, Complete, Terraform, complete, copied, need_provider, need_terraform
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("terraform")]
@@ -25,10 +27,15 @@ def test_it_is_formatted(tmp_path: Path) -> None:
     assert said == ["", ""]
 
 
-@pytest.mark.parametrize("example", ["ecs", "asg"])
-def test_an_example_is_valid(tmp_path: Path, example: str) -> None:
+def test_the_examples_are_valid(tmp_path: Path) -> None:
+    """Both in one command: to start the provider is what takes its time."""
     need_provider()
-    terraform = Terraform(copied(tmp_path / "terraform") / "examples" / example)
+    folder = copied(tmp_path / "terraform")
+    network = 'vpc_id = "vpc-1"\n  subnets = ["subnet-1", "subnet-2"]'
+    modules = {"ecs": network, "asg": f'{network}\n  ami = "ami-1"'}
+    both = [f'module "{name}" {{\n  source = "./examples/{name}"\n  {given}\n}}\n' for name, given in modules.items()]
+    (folder / "both.tf").write_text("".join(both))
+    terraform = Terraform(folder)
     terraform.init()
     assert "The configuration is valid" in terraform.run("validate", "-no-color")
 
@@ -85,6 +92,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     need_provider()
     folder = copied(tmp_path_factory.mktemp("stage") / "terraform")
     shutil.copytree(STAGE, folder / "stage")
+    shutil.copy(STAGE / "overrides" / "moto_override.tf", folder / "modules" / "greenroom")
     with moto() as upstream:
         for front in complete(upstream):
             terraform = Terraform(folder / "stage", front.url, begun(front.url))
@@ -95,3 +103,153 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 
 def test_the_second_plan_is_empty(account: Account) -> None:
     assert account.terraform.plan() == ""
+
+
+def test_the_role_of_ci_may_do_what_is_asked_for_and_no_more(account: Account) -> None:
+    iam = account.client("iam")
+    [attached] = iam.list_attached_role_policies(RoleName="shop-ci")["AttachedPolicies"]
+    found = iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId="v1")["PolicyVersion"]["Document"]
+    doors = [arn.partition("listener/app/")[2] for arn in [*account.shop["listeners"], account.shop["test_listener"]]]
+    names = {
+        "region": REGION,
+        "account": ACCOUNT,
+        "table": "greenroom",
+        "listener": doors,
+        "rule": [],
+        "cluster": "theirs",
+        "service": ["shop-blue", "shop-green"],
+        "family": "shop",
+        "repository": "shop",
+        "log_group": "/greenroom/shop",
+        "role": ["shop-application", "shop-execution"],
+        "parameter": "/greenroom/shop/live",
+    }
+    wanted = policy(["journal", "cloudwatch", "alb", "ecs", "live"], names)
+    assert told(found) == told(wanted)
+    [trust] = iam.get_role(RoleName="shop-ci")["Role"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Action"] == "sts:AssumeRoleWithWebIdentity"
+    assert trust["Condition"]["StringLike"] == {
+        "token.actions.githubusercontent.com:sub": "repo:example/shop:ref:refs/tags/v*"
+    }
+
+
+def told(document: dict[str, Any]) -> dict[str, Any]:
+    """By name, without the order of what stands in lists."""
+    return {said.pop("Sid"): {key: _sorted(value) for key, value in said.items()} for said in document["Statement"]}
+
+
+def _sorted(value: Any) -> Any:
+    return sorted(value) if isinstance(value, list) else [value]
+
+
+def test_ft_21_what_a_release_has_moved_is_left_alone(account: Account) -> None:
+    """Users are on green, more tasks run than were said, autoscaling is held: neither the next plan sees anything to do,
+    nor does the next change of something else move any of it."""
+    release_on_ecs(account)
+    release_on_groups(account)
+    assert account.terraform.plan() == ""
+    before = moved(account)
+    assert before["shop"] == {"shop-blue": 0, "shop-green": 100}
+
+    account.terraform.apply(drain=45)
+    elb = account.client("elbv2")
+    attributes = elb.describe_target_group_attributes(TargetGroupArn=account.shop["target_groups"]["green"])
+    assert {"Key": "deregistration_delay.timeout_seconds", "Value": "45"} in attributes["Attributes"]
+    assert moved(account) == before
+
+
+def moved(account: Account) -> dict[str, Any]:
+    """All that a release moves, as AWS says that it is."""
+    ecs, elb, groups = (account.client(name) for name in ("ecs", "elbv2", "autoscaling"))
+    doors = [*account.shop["listeners"], account.shop["test_listener"], *account.api["listeners"]]
+    services = ecs.describe_services(cluster="theirs", services=["shop-blue", "shop-green"], include=["TAGS"])
+    targets = account.client("application-autoscaling").describe_scalable_targets(ServiceNamespace="ecs")
+    sizes = ("MinSize", "MaxSize", "DesiredCapacity", "LaunchTemplate", "SuspendedProcesses", "Tags")
+    return {
+        "shop": account.weights(account.shop["listeners"][0]),
+        "test": account.weights(account.shop["test_listener"]),
+        "api": account.weights(account.api["listeners"][0]),
+        "marks": elb.describe_tags(ResourceArns=doors)["TagDescriptions"],
+        "services": [(s["desiredCount"], s["taskDefinition"], s["tags"]) for s in services["services"]],
+        "held": [target.get("SuspendedState") for target in targets["ScalableTargets"]],
+        "groups": [
+            {size: group.get(size) for size in sizes}
+            for group in groups.describe_auto_scaling_groups()["AutoScalingGroups"]
+        ],
+        "live": account.client("ssm").get_parameter(Name="/greenroom/shop/live")["Parameter"]["Value"],
+    }
+
+
+def forward(account: Account, listener: str, groups: dict[str, str], blue: int, green: int) -> None:
+    weights = [
+        {"TargetGroupArn": groups["blue"], "Weight": blue},
+        {"TargetGroupArn": groups["green"], "Weight": green},
+    ]
+    sticky = {"Enabled": True, "DurationSeconds": 600}
+    config = {"TargetGroups": weights, "TargetGroupStickinessConfig": sticky}
+    elb = account.client("elbv2")
+    elb.modify_listener(ListenerArn=listener, DefaultActions=[{"Type": "forward", "ForwardConfig": config}])
+    elb.add_tags(ResourceArns=[listener], Tags=[{"Key": "greenroom:epoch", "Value": "7"}])
+
+
+def release_on_ecs(account: Account) -> None:
+    """What a release writes, by boto3: a new task definition, counts, tags, the weights, the copy."""
+    forward(account, account.shop["listeners"][0], account.shop["target_groups"], 0, 100)
+    forward(account, account.shop["test_listener"], account.shop["target_groups"], 100, 0)
+    ecs = account.client("ecs")
+    container = {"name": "web", "image": "registry.example/shop:2", "memory": 512}
+    made = ecs.register_task_definition(family="shop", containerDefinitions=[container])["taskDefinition"]
+    for service, count in {"shop-blue": 2, "shop-green": 3}.items():
+        said = ecs.update_service(
+            cluster="theirs", service=service, desiredCount=count, taskDefinition=made["taskDefinitionArn"]
+        )
+        tags = [{"key": "greenroom:role", "value": "active"}, {"key": "greenroom:epoch", "value": "7"}]
+        ecs.tag_resource(resourceArn=said["service"]["serviceArn"], tags=tags)
+        account.client("application-autoscaling").register_scalable_target(
+            ServiceNamespace="ecs",
+            ResourceId=f"service/theirs/{service}",
+            ScalableDimension="ecs:service:DesiredCount",
+            SuspendedState={"DynamicScalingInSuspended": True, "ScheduledScalingSuspended": True},
+        )
+    account.client("ssm").put_parameter(Name="/greenroom/shop/live", Value="green", Type="String", Overwrite=True)
+
+
+def release_on_groups(account: Account) -> None:
+    """The same on Auto Scaling groups: a version of the template, sizes, tags, processes held, the weights."""
+    forward(account, account.api["listeners"][0], account.api["target_groups"], 0, 100)
+    template = account.api["launch_template"]
+    ec2 = account.client("ec2")
+    [before] = ec2.describe_launch_template_versions(LaunchTemplateName=template)["LaunchTemplateVersions"]
+    # The whole: AWS takes the rest from `SourceVersion`, moto does not.
+    data = {**before["LaunchTemplateData"], "ImageId": "ami-12c6146b", "UserData": "IyEvYmluL3NoCg=="}
+    ec2.create_launch_template_version(LaunchTemplateName=template, VersionDescription="2.0", LaunchTemplateData=data)
+    groups = account.client("autoscaling")
+    for group, count in {"api-blue": 2, "api-green": 3}.items():
+        # Apart: moto cannot start instances that have user data.
+        groups.update_auto_scaling_group(AutoScalingGroupName=group, MinSize=count, MaxSize=9, DesiredCapacity=count)
+        version = {"LaunchTemplateName": template, "Version": "2"}
+        groups.update_auto_scaling_group(AutoScalingGroupName=group, LaunchTemplate=version)
+        tag = {"ResourceType": "auto-scaling-group", "ResourceId": group, "PropagateAtLaunch": False}
+        groups.create_or_update_tags(Tags=[{**tag, "Key": "greenroom:epoch", "Value": "7"}])
+        groups.suspend_processes(AutoScalingGroupName=group, ScalingProcesses=["AlarmNotification"])
+
+
+def test_ft_21_what_must_be_left_alone_is_named() -> None:
+    """Also where Terraform's provider is not: the attributes that releases write stand in `ignore_changes`."""
+    text = "\n".join(path.read_text() for path in sorted((INFRA / "modules" / "greenroom").glob("*.tf")))
+    found = {}
+    for kind, name, body in re.findall(r'^resource "(\w+)" "(\w+)" \{\n(.*?)^\}', text, re.M | re.S):
+        ignored = re.search(r"ignore_changes = \[([^\]]*)\]", body)
+        if ignored:
+            found[f"{kind}.{name}"] = set(re.split(r",\s*", ignored[1].strip()))
+    tags = {"tags", "tags_all"}
+    sizes = {"min_size", "max_size", "desired_capacity"}
+    assert found == {
+        "aws_lb_listener.public": {"default_action"} | tags,
+        "aws_lb_listener.test": {"default_action"} | tags,
+        "aws_ecs_service.colour": {"task_definition", "desired_count"} | tags,
+        "aws_appautoscaling_target.colour": {"suspended_state"},
+        "aws_launch_template.both": {"image_id", "user_data", "description", "default_version"} | tags,
+        "aws_autoscaling_group.colour": {"launch_template", "suspended_processes", "tag"} | sizes,
+        "aws_ssm_parameter.live": {"value", "description"} | tags,
+    }
