@@ -21,6 +21,7 @@ from greenroom.domain.model import Colour
 from greenroom.domain.observation import Seen
 from greenroom.domain.release import Service
 from greenroom.domain.status import lock_document, status_document
+from greenroom.engine.album import Album
 from greenroom.engine.clock import SteadyClock
 from greenroom.engine.fanout import Threads
 from greenroom.engine.followers import Outbox
@@ -39,7 +40,9 @@ LISTEN_EVERY = 0.25
 """Seconds between two looks into the journal for what others wrote, where nobody pokes."""
 
 TIDY_EVERY = 30.0
-ENDS_WITHIN = 15.0
+LAST_WORDS, ENDS_WITHIN = 8.0, 15.0
+"""Seconds for telling people of the end, and for the whole of an engine's end."""
+
 KEPT = 3
 """Artefacts of ended releases that stay on disk, beside what is live or warm."""
 
@@ -69,6 +72,7 @@ class Awake:
             installed.premises.cursors,
             SteadyClock(),
         )
+        self.album = Album(installed.state, installed.name, installed.journal.read)
         self.inspector = Inspector(installed.state, installed.adapters_for, lambda: installed.vault.every())
         self.end, self.poked = threading.Event(), threading.Event()
         self.desk = Desk(installed.state, {"status": self.status, "poke": self.poke})
@@ -86,6 +90,7 @@ class Awake:
                 self.each_turn()
         finally:
             self.end.set()
+            side.join(LAST_WORDS)
             self.heartbeat.stop()
             self.reconciler.close()
             self.desk.close()
@@ -169,12 +174,20 @@ class Awake:
         due = {"notifying": 0.0, "tidying": time.monotonic() + TIDY_EVERY}
         while not self.end.wait(0.5):
             now = time.monotonic()
-            _quietly("keeping what failed", self._inspect)
+            self._keep()
             if now >= due["notifying"]:
                 due["notifying"] = now + (_quietly("notifying", self.outbox.step) or 0.0)
             if now >= due["tidying"]:
                 due["tidying"] = now + TIDY_EVERY
                 _quietly("tidying", self._tidy)
+        if not self.installed.here:  # nobody is awake after us to tell of the end
+            self._keep()
+            _quietly("notifying", self.outbox.step)
+
+    def _keep(self) -> None:
+        _quietly("keeping what failed", self._inspect)
+        if self.keeper.other is None:
+            _quietly("drawing", lambda: self.album.step(self.reconciler.service))
 
     def _inspect(self) -> None:
         if self.keeper.other is None:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
-from greenroom.cli.show_picture import Shown, shown, written
+from greenroom.engine.album import Shown, shown, written
 from greenroom.cli.show_why import left, numbers, told
 from greenroom.cli.text import Ink
 from greenroom.domain.records import Entry

@@ -1,4 +1,7 @@
-"""The picture of a release, from what the recorder kept: some lines for the terminal, and a file for a browser."""
+"""The picture of a release, from what the recorder kept: some lines for the terminal, and a file for a browser.
+
+The file is drawn when the release has ended, and again whenever somebody asks for it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from greenroom.domain.figures import Figures
 from greenroom.domain.history import difference, quantile
 from greenroom.domain.phases import Phase
 from greenroom.domain.records import Entry, Judged, Moved
-from greenroom.domain.release import Release
+from greenroom.domain.release import Release, Service
 from greenroom.engine.recorder import MEASUREMENTS, Recorded, recorded
 
 FOLDER = "pictures"
@@ -134,3 +137,20 @@ def written(state: Path, release: str, picture: Shown) -> Path | None:
             old.unlink(missing_ok=True)
         return path
     return None
+
+
+class Album:
+    """Draws each release once, when it has ended, so that who is told of the end finds the picture."""
+
+    def __init__(self, state: Path, name: str, entries: Callable[[], Sequence[Entry]]) -> None:
+        """`entries`: all of the journal."""
+        self._state, self._name, self._entries = state, name, entries
+        self._drawn = ""
+
+    def step(self, service: Service) -> None:
+        release = service.release
+        if release is None or release.running or release.id == self._drawn:
+            return
+        own = [entry for entry in self._entries() if entry.record.release == release.id]
+        written(self._state, release.id, shown(self._state, self._name, release, own))
+        self._drawn = release.id
