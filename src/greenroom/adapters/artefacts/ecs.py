@@ -45,6 +45,7 @@ class EcsArtefact:
         self._failed: dict[str, str] = {}
         self._absent: dict[str, float] = {}
         """When it was looked for in vain."""
+        self._gone: set[str] = set()
 
     # --- the port
 
@@ -65,6 +66,7 @@ class EcsArtefact:
     def apply(self, spec: ArtefactSpec, key: ActionKey) -> None:
         """Registers what is missing of it. What can never be made is told by `observe`."""
         self._absent.pop(spec.release, None)
+        self._gone.discard(spec.release)
         if spec.release in self._made:
             return
         try:
@@ -73,7 +75,10 @@ class EcsArtefact:
             wanted = self._processes(settings)
             if not found.keys() >= wanted.keys():
                 image = self._image(settings, spec, found)
-                documents = {name: self._document(settings, spec, name, image) for name in wanted if name not in found}
+                patterns = self._patterns(settings)
+                documents = {
+                    name: self._document(settings, spec, name, image, patterns) for name in wanted if name not in found
+                }
                 for name, document in documents.items():
                     found[name] = self._register(spec, name, document)
             self._failed.pop(spec.release, None)
@@ -83,13 +88,18 @@ class EcsArtefact:
             self._failed[spec.release] = conceal(text, self._values(spec.release))
 
     def remove(self, release: str, key: ActionKey) -> None:
-        """Its task definitions are deregistered: services that run them go on, none can be told to run them anew."""
+        """Its task definitions are deregistered, if they are still the newest: services that run them go on, none can be
+        told to run them anew. Older ones are kept.
+        """
+        if release in self._gone:
+            return
         for definition in self._found(self.settings, release).values():
             about = f"the task definition {short(definition.arn)}"
             self._client.write("ecs", "deregister_task_definition", about, taskDefinition=definition.arn)
         self._made.pop(release, None)
         self._failed.pop(release, None)
         self._absent.pop(release, None)
+        self._gone.add(release)
 
     # --- inside
 
@@ -123,13 +133,20 @@ class EcsArtefact:
         wanted = fill(settings.image, {"version": spec.version, "release": spec.release})
         return pinned(self._client, settings, wanted)
 
-    def _document(self, settings: EcsSettings, spec: ArtefactSpec, process: str, image: str) -> render.Document:
+    def _patterns(self, settings: EcsSettings) -> Mapping[str, Definition]:
+        """By the name that the file has for it, as it is now."""
+        names = {settings.task_definition, *(worker.task_definition for worker in settings.workers.values())}
+        return {name: self._definitions.fresh(name) for name in sorted(names - {""})}
+
+    def _document(
+        self, settings: EcsSettings, spec: ArtefactSpec, process: str, image: str, patterns: Mapping[str, Definition]
+    ) -> render.Document:
         variables = render.variables_of(settings, spec, self.place.service)
         worker = settings.workers.get(process)
         container = self._container(settings, process)
         pattern = (worker.task_definition if worker else "") or settings.task_definition
         if pattern:
-            made = render.from_pattern(settings, self._definitions.fresh(pattern), container, image, variables)
+            made = render.from_pattern(settings, patterns[pattern], container, image, variables)
         else:
             assert settings.task is not None
             made = render.from_file(settings, settings.task, self.place.service, image, variables, self._client.region)

@@ -8,6 +8,7 @@ tables.write("dynamodb", "update_item", "table greenroom", …)
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -19,6 +20,7 @@ try:
     import botocore.session
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
+    from botocore.loaders import create_loader
 
     from greenroom.adapters.aws import troubles
 except ImportError as missing:
@@ -29,6 +31,12 @@ except ImportError as missing:
 
 CONNECT_WITHIN, ANSWER_WITHIN = 2.0, 5.0
 """Seconds: together less than a lease."""
+
+
+@cache
+def _models(where: str | None) -> Any:
+    """AWS's own descriptions of its services: to read one takes longer than to ask it, so all clients share them."""
+    return create_loader(where)
 
 
 class Client:
@@ -54,6 +62,7 @@ class Client:
         )
         try:
             session = botocore.session.Session(profile=access.profile or None)
+            session.register_component("data_loader", _models(session.get_config_variable("data_path")))
             session.set_default_client_config(config)  # for those that fetch credentials, too
             self._session = boto3.Session(botocore_session=session, region_name=access.region or None)
         except BotoCoreError as error:

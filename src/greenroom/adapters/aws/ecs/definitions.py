@@ -9,8 +9,8 @@ from typing import Any
 from greenroom.adapters.aws.client import Client
 from greenroom.adapters.aws.ecs.services import Raw
 
-NEWEST = 10
-"""Revisions of a family among which that of a release is looked for: it was made a moment ago."""
+NEWEST = 3
+"""Revisions of a family among which that of a release is looked for: it was made a moment ago, if at all."""
 
 
 @dataclass(frozen=True, slots=True)
