@@ -204,6 +204,24 @@ def test_behind_what_changes_the_search_path_names_have_a_schema(moves: str) -> 
     assert "m/expand.sql" in next(one.reason for one in found if one.rule == "ambiguous-name")
 
 
+def test_types_are_those_of_the_search_path() -> None:
+    schema = Schema(
+        split(
+            "CREATE TABLE app.users (id int); CREATE TYPE public.mood AS ENUM ('a'); CREATE DOMAIN app.age AS int",
+            POSTGRES,
+        )
+    )
+    context = Context(POSTGRES, schema=schema, path=SearchPath(("app", "public"), (), True))
+    for kind, rule in (
+        ("mood", ""),
+        ("public.mood", ""),
+        ("mood[]", ""),
+        ("age", "domain-column"),
+        ("app.mood", "domain-column"),
+    ):
+        assert [one.rule for one in _judge(f"ALTER TABLE users ADD COLUMN a {kind}", context)] == [rule], kind
+
+
 def test_what_is_read_and_what_the_rehearsal_saw_are_the_same_table() -> None:
     context = Context(POSTGRES, schema=BOTH, path=SearchPath(("app", "public"), (), True))
     for seen, rules in (("users", set()), ("public.users", {"ambiguous-name"})):

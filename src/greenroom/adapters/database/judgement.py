@@ -199,11 +199,10 @@ def _priced(
     """The first ruling of each statement says what it costs."""
     dialect = dialect_of(settings.url)
     places = {(one.file, one.line, one.sql): one for one in statements}
-    made = []
+    names, made = World(dialect, path=seen.path, known=frozenset(seen.sizes)), []
     for one in found:
         statement = places.pop((one.file, one.line, one.sql), None)
         if statement is not None and seen.sizes:
-            names = World(dialect, path=seen.path, known=frozenset(seen.sizes))
             changed = tuple(named(change, names) for change in changes(statement, dialect))
             work = works(changed, facts.get(statement.number))
             one = priced(one, work, seen.sizes, seen.speed, settings.large)

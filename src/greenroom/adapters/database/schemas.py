@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from greenroom.adapters.database.reading import Statement
-from greenroom.adapters.database.target import Session
+from greenroom.adapters.database.target import Broken, Session
 from greenroom.domain.schema import Dialect
 from greenroom.errors import UsageError
 
@@ -81,7 +81,11 @@ def of_session(session: Session) -> SearchPath:
     if session.dialect is not Dialect.POSTGRES:
         return FLAT
     [(raw, schemas, role)] = session.rows(_ASKED)
-    return _path(_entries(raw, role), schemas, {_entries(path, who) for who, path in session.rows(_OF_ROLES)})
+    try:
+        others = {_entries(path, who) for who, path in session.rows(_OF_ROLES)}
+    except Broken:  # a server that hides its settings
+        others = set()
+    return _path(_entries(raw, role), schemas, others)
 
 
 def of_statements(statements: Iterable[Statement]) -> SearchPath:

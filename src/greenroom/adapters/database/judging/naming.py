@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Protocol
 
+from greenroom.adapters.database.judging import types
 from greenroom.adapters.database.reading import change as c
 from greenroom.adapters.database.reading.change import Change
 
+KNOWN = types.BUILT_IN | types.SERIAL
 ON_A_TABLE = ("trigger", "policy", "rule")
 NO_SCHEMA = ("schema",)
 
@@ -34,6 +37,8 @@ def named(change: Change, names: Names) -> Change:
             return replace(change, table=now, to=to)
         case c.AddColumn(column=column):
             return replace(change, table=names.meant("table", change.table), column=_column(column, names))
+        case c.AlterType(table=table, type=kind):
+            return replace(change, table=names.meant("table", table), type=_type(kind, names))
         case c.AddConstraint(constraint=constraint):
             now = names.meant("table", change.table)
             return replace(change, table=now, constraint=_constraint(constraint, names))
@@ -71,9 +76,18 @@ def _table(change: c.CreateTable, names: Names) -> Change:
 
 
 def _column(column: c.Column, names: Names, own: str = "") -> c.Column:
+    kind = _type(column.type, names)
     if column.references is None:
-        return column
-    return replace(column, references=_key(column.references, names, own))
+        return column if kind == column.type else replace(column, type=kind)
+    return replace(column, type=kind, references=_key(column.references, names, own))
+
+
+def _type(kind: str, names: Names) -> str:
+    """Of a type that is not built in, `mood[]` for one."""
+    if not kind or types.base(kind) in KNOWN:
+        return kind
+    name = re.split(r"[\[(]", kind, maxsplit=1)[0].strip()
+    return names.meant("type", name) + kind[len(name) :]
 
 
 def _constraint(constraint: c.Constraint, names: Names, own: str = "") -> c.Constraint:
