@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -235,6 +237,45 @@ def test_a_server_that_hangs_before_it_greets() -> None:
 
 
 # --- the ledger -----------------------------------------------------------------------------------------------------
+
+
+_BARE = """
+import sys
+sys.modules["cryptography"] = None
+from greenroom.adapters.database.target import of
+from greenroom.errors import Permanent
+try:
+    of(sys.argv[1]).open("test")
+except Permanent as error:
+    print(error.message, error.hint)
+"""
+
+
+def test_a_password_of_mysql_8_for_which_a_package_is_missing() -> None:
+    """A server that greets as MySQL 8 does, has no TLS, and wants the whole password."""
+
+    def packet(number: int, body: bytes) -> bytes:
+        return len(body).to_bytes(3, "little") + bytes([number]) + body
+
+    def greet(listener: socket.socket) -> None:
+        line, _ = listener.accept()
+        with line:
+            start = b"\x0a8.0.36\0" + (7).to_bytes(4, "little") + b"12345678\0\xff\xf7\x2d\x02\0\xff\x81\x15"
+            line.sendall(packet(0, start + bytes(10) + b"123456789012\0caching_sha2_password\0"))
+            line.recv(4096)
+            line.sendall(packet(2, b"\x01\x04"))  # not known yet: say it in full
+            line.recv(4096)
+            line.sendall(packet(4, b"\x01-----BEGIN PUBLIC KEY-----\nMFww\n-----END PUBLIC KEY-----\n"))
+            line.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=greet, args=(listener,), daemon=True).start()
+        url = f"mysql://ann:s3cret@127.0.0.1:{listener.getsockname()[1]}/shop"
+        said = subprocess.run([sys.executable, "-c", _BARE, url], capture_output=True, text=True, timeout=60).stdout
+    assert "cannot be spoken to: 'cryptography' package is required" in said
+    assert "pip install 'greenroom[mysql]'" in said
+    assert "ssl-mode=REQUIRED" in said
+    assert "s3cret" not in said
 
 
 def test_the_ledger_works(session: MysqlSession) -> None:

@@ -26,6 +26,10 @@ _RIGHTS = {1044, 1095, 1142, 1143, 1227, 1370, 1410, 1419, 1449}
 _READ_ONLY = {1290, 1792, 1836}
 _NO_ROOM = {1021, 1114, 1041, 1037, 1038, 1135}
 _FILES = {3, 1026, 1030}
+_PASSWORD = (
+    "MySQL 8 wants it for its passwords where there is no TLS: `pip install 'greenroom[mysql]'` brings it; or use"
+    " TLS, which does without it: `?ssl-mode=REQUIRED` behind migrations.url."
+)
 _UNKNOWN_HOST = ("not known", "resolution", "resolve", "No address")
 
 
@@ -54,7 +58,7 @@ def unreachable(place: str, error: BaseException, secrets: Sequence[str]) -> Por
         return Temporary(f"The {place} {problem}: {text}.", retry_after=after, hint=hint)
 
     if isinstance(error, RuntimeError):  # PyMySQL's way to say that a package for the password is missing
-        return never("cannot be spoken to", "`pip install cryptography`, or use TLS (ssl-mode=REQUIRED).")
+        return never("cannot be spoken to", _PASSWORD if "cryptography" in text else "Install it, then try again.")
     match code:
         case 1040 | 1203 | 1226:
             hint = "See who holds them (SHOW PROCESSLIST), or raise max_connections, or the user's own limit."
