@@ -271,6 +271,17 @@ def test_ft_20_traffic_that_greenroom_never_told_is_not_taken_for_nothing(stage:
     assert "which Greenroom did not tell it" in seen.detail
 
 
+def test_ft_20_a_first_release_does_not_take_users_from_what_greenroom_never_told(stage: Stage) -> None:
+    stage.backend(BLUE)
+    green = stage.backend(GREEN)
+    with pytest.raises(Permanent, match="a first release would send them to nobody"):
+        stage.router().apply(RoutingSpec(Split.none(), Backend(), green, GREEN), key())
+    assert stage.weights() == {"blue": 100, "green": 0}
+    # But what is there may be the first candidate itself.
+    stage.router().apply(RoutingSpec(Split.none(), stage.behind(BLUE, "1"), Backend(), BLUE), key())
+    assert stage.weights() == {"blue": 0, "green": 0}
+
+
 def test_ft_21_what_terraform_puts_back_in_the_bake_is_drift_and_no_crash(stage: Stage) -> None:
     spec = told(stage)
     stage.route(spec.blue, spec.green, to=GREEN)
@@ -432,6 +443,18 @@ def test_ft_31_from_a_broken_group_traffic_is_moved(stage: Stage) -> None:
     stage.alb.until(lambda: stage.alb.health[blue, stage.running[BLUE].host] == "unhealthy")
     stage.router().apply(moved(spec, Split(50, 50)), key())
     stage.route(spec.blue, spec.green, to=GREEN)
+
+
+def test_groups_that_differ_are_seen_to(stage: Stage) -> None:
+    router = stage.router()
+    blue, green = router.inspect(BLUE)["upstream"], router.inspect(GREEN)["upstream"]
+    assert blue == green
+    assert blue.effective["HealthCheckPath"] == "/"
+    assert blue.effective["Matcher.HttpCode"] == "200"
+    attribute = {"Key": "slow_start.duration_seconds", "Value": "60"}
+    stage.alb.api.modify_target_group_attributes(TargetGroupArn=stage.alb.groups[GREEN].arn, Attributes=[attribute])
+    green = router.inspect(GREEN)["upstream"]
+    assert {k for k in green.effective if green.effective[k] != blue.effective[k]} == {"slow_start.duration_seconds"}
 
 
 def test_a_group_that_fails_open_is_not_called_well(stage: Stage) -> None:

@@ -223,6 +223,13 @@ def test_a_listener_that_came_later_is_told_too() -> None:
     assert routing(late, TERMS, None, NOW, frozenset()).unfinished
 
 
+def test_what_lost_its_traffic_is_taken_for_held_as_long_as_drain_says() -> None:
+    terms = Terms("shop", GROUPS, None, 10.0, 30.0)
+    young = world(ON_GREEN, told={"at": int(NOW) - 29})
+    assert routing(young, terms, None, NOW, frozenset()).holding == {BLUE: 1}
+    assert routing(young, terms, None, NOW + 1, frozenset()).holding == {}
+
+
 def test_another_services_listener_is_not_ours() -> None:
     seen = routing(world(ON_GREEN), Terms("other", GROUPS, None, 10), None, NOW, frozenset())
     assert (seen.told, seen.settled) == (None, False)
@@ -315,4 +322,4 @@ def test_a_rule_that_no_header_meets_is_refused() -> None:
 
 
 def test_the_router_says_what_it_can() -> None:
-    assert {str(one) for one in AlbRouter.capabilities} == {"weights", "test_route"}
+    assert {str(one) for one in AlbRouter.capabilities} == {"weights", "test_route", "parity"}

@@ -24,14 +24,16 @@ from greenroom.adapters.aws.elb.telling import Teller, fence, refuse
 from greenroom.adapters.aws.glance import PACE, Glance
 from greenroom.domain.model import Colour, Routing, RoutingSpec, Split
 from greenroom.errors import Permanent
-from greenroom.ports import ActionKey, Capability, Place
+from greenroom.ports import ActionKey, Capability, Facts, Place
 
 
 class AlbRouter:
     """`ports.Router`, `Paced`."""
 
     Settings: ClassVar[type[AlbSettings]] = AlbSettings
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.WEIGHTS, Capability.TEST_ROUTE})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.WEIGHTS, Capability.TEST_ROUTE, Capability.PARITY}
+    )
 
     def __init__(
         self,
@@ -97,6 +99,7 @@ class AlbRouter:
             world = self._world()
             fence(world, self._terms, key.epoch)
             teller = Teller(self._balancer, self._terms, world)
+            teller.leaves_others_alone(spec)
             teller.healthy(spec)
             teller.tell(spec, key.epoch, self._now(), self._service)
         finally:
@@ -142,7 +145,12 @@ class AlbRouter:
 
     @property
     def _terms(self) -> Terms:
-        return Terms(self._service, self._groups, self._settings.stickiness, self._settings.settle)
+        settings = self._settings
+        return Terms(self._service, self._groups, settings.stickiness, settings.settle, settings.drain)
+
+    def inspect(self, colour: Colour) -> Mapping[str, Facts]:
+        """What AWS has for the colour's target group: port, health check, attributes."""
+        return {"upstream": Facts(self._balancer.facts(colour))}
 
     @staticmethod
     def problems(settings: AlbSettings, place: Place) -> list[str]:

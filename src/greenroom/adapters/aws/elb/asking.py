@@ -5,6 +5,7 @@ A load balancer is several machines, each with an address, and each learns of a 
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import re
@@ -20,7 +21,7 @@ from urllib.parse import urlsplit
 from greenroom.adapters.aws.elb.settings import Observe
 from greenroom.domain.model import Colour, RoutingSpec, Split
 
-WITHIN = 1.0
+WITHIN = 2.0
 """Seconds that one request may take."""
 ALL_WITHIN = 2.2
 """Seconds for all of a look: less than a look waits for a port."""
@@ -81,20 +82,27 @@ class Asking:
         self._observe, self._urls = observe, urls
 
     def hear(self) -> Heard:
-        """Each address of each host, `requests` times, in turns; what is not asked in time is left out."""
-        heard, silent = Heard(), list[str]()
+        """Each address of each host, `requests` times, in turns; what is not asked in time is left out.
+
+        An address is silent that never answered; one that this machine has no way to (IPv6, mostly) is none.
+        """
+        heard, silent, failed = Heard(), list[str](), dict[tuple[str, str], str]()
         begun = time.monotonic()
         places = [(url, address) for url in self._urls for address in self._addresses(url, silent)]
-        for url, address in places * self._observe.requests:
+        answered: set[tuple[str, str]] = set()
+        for place in places * self._observe.requests:
             left = begun + ALL_WITHIN - time.monotonic()
             if left <= 0:
-                silent.append("not all addresses could be asked in time")
                 break
             try:
-                self._one(url, address, min(WITHIN, left), heard)
+                self._one(*place, min(WITHIN, left), heard)
+                answered.add(place)
             except (OSError, http.client.HTTPException) as error:
-                silent.append(f"{url} at {address}: {error or type(error).__name__}")
-        return Heard(heard.values, heard.refused, tuple(dict.fromkeys(silent)))
+                failed[place] = "" if _no_way(error) else f"{place[0]} at {place[1]}: {error or type(error).__name__}"
+        unasked = [place for place in places if place not in answered and place not in failed]
+        silent += [why for place, why in failed.items() if why and place not in answered]
+        silent += [f"{url} at {address} could not be asked in time" for url, address in unasked]
+        return Heard(heard.values, heard.refused, tuple(silent))
 
     def _addresses(self, url: str, silent: list[str]) -> list[str]:
         parts = urlsplit(url)
@@ -150,6 +158,10 @@ class Asking:
         if not self._observe.verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context
+
+
+def _no_way(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def understood(heard: Heard, told: RoutingSpec) -> Evidence:

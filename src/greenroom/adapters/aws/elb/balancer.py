@@ -16,6 +16,22 @@ from greenroom.errors import Permanent
 
 _ELB = "elbv2"
 _TAGGED_AT_ONCE = 20
+_EFFECTIVE = (
+    "Protocol",
+    "ProtocolVersion",
+    "Port",
+    "TargetType",
+    "VpcId",
+    "IpAddressType",
+    "HealthCheckEnabled",
+    "HealthCheckProtocol",
+    "HealthCheckPort",
+    "HealthCheckPath",
+    "HealthCheckIntervalSeconds",
+    "HealthCheckTimeoutSeconds",
+    "HealthyThresholdCount",
+    "UnhealthyThresholdCount",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +145,15 @@ class Balancer:
         about = f"the target group {group.name}"
         said = self._client.read(_ELB, "describe_target_group_attributes", about, TargetGroupArn=group.arn)
         return {one["Key"]: str(one.get("Value", "")) for one in said["Attributes"]}
+
+    def facts(self, colour: Colour) -> dict[str, str]:
+        """All of a group that must not differ between the colours, in AWS's words."""
+        group = self.groups()[colour]
+        about = f"the target group {group.name}"
+        [raw] = self._all("describe_target_groups", "TargetGroups", about, TargetGroupArns=[group.arn])
+        found = {key: str(raw[key]) for key in _EFFECTIVE if raw.get(key) is not None}
+        found |= {f"Matcher.{key}": str(value) for key, value in (raw.get("Matcher") or {}).items()}
+        return found | self.attributes(group)
 
     def described(self) -> Mapping[str, Any]:
         """The load balancer of the first listener or rule: its DNS name, VPC, state. Asked once."""

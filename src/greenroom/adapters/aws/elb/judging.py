@@ -50,6 +50,7 @@ class Terms:
     groups: Mapping[Colour, Group]
     sticky: float | None
     settle: float
+    drain: float = 0.0
 
     @property
     def arns(self) -> dict[Colour, str]:
@@ -95,10 +96,18 @@ def routing(world: World, terms: Terms, evidence: Evidence | None, now: float, m
         live_revision=told.revision if good else "",
         revision=told.revision,
         epoch=record.epoch,
+        holding=_holding(record, terms, now),
         settles_at=record.at + (LAGS if told.late else terms.settle) if waits else None,
         unfinished=told.lacking,
         detail="; ".join(part for part in (told.detail, why, ill) if part),
     )
+
+
+def _holding(record: Record, terms: Terms, now: float) -> dict[Colour, int]:
+    """AWS does not say what a group still works on: for `drain` seconds, it is taken for something."""
+    if record.before is None or now >= record.at + terms.drain:
+        return {}
+    return {c: 1 for c in Colour if record.before.of(c) and not record.spec.split.of(c)}
 
 
 def untold(world: World, terms: Terms) -> Routing:

@@ -84,6 +84,22 @@ class Teller:
             self._send(door, forward)
         self._balancer.tag(arns, record.tags(wanted))
 
+    def leaves_others_alone(self, spec: RoutingSpec) -> None:
+        """`Permanent` where users come to something that Greenroom never told, and would be sent to nobody."""
+        if self._world.record is not None or spec.split != Split.none():
+            return
+        for colour, group in self._terms.groups.items():
+            served = any(group.arn in door.forward.sent for door in self._world.public)
+            if not served or colour is spec.test:
+                continue
+            if any(target.state == "healthy" for target in self._balancer.targets(group)):
+                raise Permanent(
+                    f"users reach healthy targets in the target group {group.name}, of which this journal knows nothing: a "
+                    "first release would send them to nobody",
+                    hint=f"Take over what runs there (`greenroom adopt`), or, if nobody needs it, give {group.name} the "
+                    "weight 0 in the listeners.",
+                )
+
     def healthy(self, spec: RoutingSpec) -> None:
         """`Temporary` where a colour is to get more than it has now, and nothing in its group is well."""
         known = self._world.record
