@@ -322,6 +322,19 @@ def test_the_way_back_is_not_given_up_for_a_contract_that_would_be_refused(offic
     assert office.type("rollback").code == 0
 
 
+def test_a_place_at_which_nothing_stands_against_it_is_told(office: Office) -> None:
+    live(office)
+    assert office.schema is not None
+    office.schema.foreseen = ("0007_new: the code names what goes: app.py:20: x.old [code]",)
+    for place, code in (("app.py:21", 2), ("app.py:20", 0)):
+        done = office.type("db", "contract", "--close-window", "--allow", place, "--why", "never called")
+        assert done.code == code, done
+        if code:
+            assert "--allow app.py:21: nothing stands against the contract there" in done.err
+            assert "app.py:20: x.old [code]" in done.err
+            assert office.control.state().contract is None
+
+
 @pytest.mark.parametrize(("verdict", "code"), [(Verdict.FAIL, 4), (Verdict.UNKNOWN, 6)])
 def test_what_stands_against_it_is_said(office: Office, verdict: Verdict, code: int) -> None:
     live(office)

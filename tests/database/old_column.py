@@ -7,14 +7,14 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from greenroom.adapters.database.contracting import ContractSettings, contract, hold, restore
+from greenroom.adapters.database.contracting import ContractSettings, contract, foresee, hold, restore
 from greenroom.adapters.database.ledger import Ledger, Recorded
 from greenroom.adapters.database.running import Pace
 from greenroom.adapters.database.state import state as of_service
@@ -71,6 +71,9 @@ class Shop:
     def contract(self, *migrations: Migration, **changes: Any) -> Finding:
         order, pace = replace(self.order, **changes), Pace(tries=2)
         return contract(self.target, order, migrations, self.settings, self.told.append, pace=pace)
+
+    def foreseen(self, artefact: str, overrides: Mapping[str, str]) -> list[str]:
+        return foresee(self.target, replace(self.order, artefact=artefact, overrides=overrides), self.settings)
 
     def hold(self, going_back: bool = True, **changes: Any) -> Finding:
         return hold(self.target, replace(self.order, **changes), going_back)

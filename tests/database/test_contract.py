@@ -17,7 +17,7 @@ from greenroom.adapters.database.writing import rename, retype
 from greenroom.domain.model import Colour, Verdict
 from greenroom.domain.opinion import Finding
 from greenroom.domain.schema import Dialect, Stage, Stand
-from greenroom.errors import Permanent
+from greenroom.errors import Permanent, UsageError
 from tests.database.old_column import (
     AT_ONCE,
     CONTRACT,
@@ -551,7 +551,8 @@ def test_while_it_is_hidden_it_must_be_put_back_first(shop: Shop) -> None:
 def test_a_rollback_that_has_announced_itself_is_respected(shop: Shop) -> None:
     assert shop.hold().verdict is Verdict.PASS
     refused(shop.contract(), "going-back", Verdict.WAIT)
-    refused(shop.contract(overrides={**LET, "going-back": "never mind"}), "going-back", Verdict.WAIT)
+    with pytest.raises(UsageError, match="nobody can let `going-back` go"):
+        shop.contract(overrides={**LET, "going-back": "never mind"})
     assert "old" in shop.columns
     assert shop.hold(going_back=False).verdict is Verdict.PASS
     assert shop.contract().verdict is Verdict.PASS
@@ -579,7 +580,24 @@ def test_code_that_names_it(shop: Shop, tmp_path: Path) -> None:
     artefact = written(tmp_path, {"app.py": "import db\ndb.run('SELECT old FROM users')\n", "migrations/1.sql": "old"})
     reason = refused(shop.contract(artefact=artefact, overrides={}), "code")
     assert "app.py:2" in reason
+    assert shop.foreseen(artefact, {}) == shop.foreseen(artefact, {"app.py:3": "slipped"}) != []
+    assert shop.foreseen(artefact, {"app.py:2": "never called"}) == []
     assert shop.contract(artefact=artefact, overrides={"app.py:2": "never called"}).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("cod", "there is no rule `cod`"),
+        ("rename-colum", "there is no rule"),
+        ("not-live", "nobody can let `not-live` go"),
+    ],
+)
+def test_a_name_that_is_no_rule_is_told(shop: Shop, name: str, says: str) -> None:
+    for ask in (lambda: shop.contract(overrides={name: "now"}), lambda: shop.foreseen("", {name: "now"})):
+        with pytest.raises(UsageError, match=says):
+            ask()
+    assert "old" in shop.columns
 
 
 def test_code_that_does_not_name_it_is_enough(shop: Shop, tmp_path: Path) -> None:

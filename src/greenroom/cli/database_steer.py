@@ -13,7 +13,7 @@ from greenroom.cli.text import Ink, clock, columns, plain, span, wrapped
 from greenroom.domain.model import Verdict
 from greenroom.domain.phases import Phase
 from greenroom.domain.release import Contract, Service
-from greenroom.domain.schema import Part, SchemaState, Stage, Stand
+from greenroom.domain.schema import Part, Ruling, SchemaState, Stage, Stand
 from greenroom.domain.status import schema_document
 from greenroom.errors import GreenroomError, Permanent, PortError, Refused, Unobservable, UsageError
 from greenroom.ports import Migrator
@@ -172,6 +172,7 @@ def contract(context: Context, why: str, allow: Sequence[str], *, close_window: 
         )
     installed = context.reach()
     migrator = _migrator(installed)
+    _aimed(installed, migrator, dict.fromkeys(allow, why))
     if close_window and (code := _in_vain(context, installed, migrator, dict.fromkeys(allow, why))):
         return code
     if close_window and installed.control.state().warm_at(installed.control.now()) is not None:
@@ -182,6 +183,29 @@ def contract(context: Context, why: str, allow: Sequence[str], *, close_window: 
     if not accepted.written:
         context.say(f"{accepted.text}.")
     return _follow(context, installed)
+
+
+def _aimed(installed: Installation, migrator: Migrator, allowed: Mapping[str, str]) -> None:
+    """What is allowed must be something: a name or a place that nothing stands at is a slip, told before anything begins."""
+    asked = installed.control.state().contract
+    if not allowed or (asked is not None and asked.open):
+        return  # the same command again goes on with one that has begun, for which other things count by now
+
+    def against(overrides: Mapping[str, str]) -> list[str]:
+        order = replace(installed.order(), overrides=overrides)
+        ruled = migrator.judge((Stage.CONTRACT,), order) if any(":" in one for one in allowed) else ()
+        refused = [f"{one.file}:{one.line}: {one.rule}" for one in ruled if one.ruling is Ruling.REFUSE]
+        return [*migrator.foresee(order), *refused]
+
+    try:
+        left = against(allowed)
+        for place in (one for one in allowed if ":" in one):
+            if left == against({name: why for name, why in allowed.items() if name != place}):
+                known = "; ".join((plain(one).splitlines() or [""])[0] for one in against({})[:5])
+                hint = f"what stands against it: {known}" if known else "nothing stands against it so far; leave it out"
+                raise UsageError(f"--allow {place}: nothing stands against the contract there", hint=hint)
+    except PortError as error:
+        raise Unobservable(error.message, hint=error.hint) from error
 
 
 def _in_vain(context: Context, installed: Installation, migrator: Migrator, allowed: Mapping[str, str]) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from greenroom.adapters.database import judging
 from greenroom.adapters.database.reading import Statement
 from greenroom.domain.model import Verdict
 from greenroom.domain.schema import Order
+from greenroom.errors import UsageError
 
 RULES: Mapping[str, str] = {
     "not-expanded": "expand and backfill of this migration are not done, or not verified",
@@ -28,6 +31,23 @@ RULES: Mapping[str, str] = {
 }
 FIXED = frozenset({"not-expanded", "not-live", "going-back", "not-there"})
 """Nobody may let these go: it would break the live version, or cannot work at all."""
+
+
+_OF_TOOLS = frozenset({"opaque", "one-transaction"})
+
+
+def aimed(given: Collection[str], migrations: Collection[str]) -> None:
+    """`UsageError` where a name that somebody lets go is none: of a rule, or of a migration that cannot be judged. A place
+    (`FILE:LINE`) is not looked at.
+    """
+    known = {*judging.RULES, *RULES, *_OF_TOOLS, *migrations}
+    for rule in (one for one in given if ":" not in one):
+        if rule in FIXED:
+            raise UsageError(f"nobody can let `{rule}` go: {RULES[rule]}", hint="see to it first")
+        if rule not in known:
+            near = ", ".join(difflib.get_close_matches(rule, known, 3, 0.4))
+            hint = f"the nearest are {near}" if near else "it stands in brackets at what the contract was refused for"
+            raise UsageError(f"there is no rule `{rule}` that could be allowed", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

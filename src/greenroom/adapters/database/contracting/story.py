@@ -12,7 +12,7 @@ from functools import partial
 
 from greenroom.adapters.database.contracting import drop, gate, lock, soft
 from greenroom.adapters.database.contracting.evidence import gather, of_code
-from greenroom.adapters.database.contracting.excuses import Excuses, Problem
+from greenroom.adapters.database.contracting.excuses import Excuses, Problem, aimed
 from greenroom.adapters.database.contracting.gate import Asked
 from greenroom.adapters.database.contracting.going import Going
 from greenroom.adapters.database.contracting.settings import ContractSettings
@@ -54,7 +54,9 @@ def contract(
             ledger.fence(order)
             files.store(ledger, order, [_contract_only(one) for one in migrations])
         names = {migration.name for migration in migrations}
-        rows = [row for row in ledger.migrations() if row.stage is Stage.CONTRACT and row.state is not Stand.DONE]
+        known = ledger.migrations()
+        aimed(order.overrides, {row.name for row in known})
+        rows = [row for row in known if row.stage is Stage.CONTRACT and row.state is not Stand.DONE]
         left = [row.name for row in rows if not names or row.name in names]
         for name in left:
             found = _one(at_work, guard, _asked(ledger, order, settings, name), tell)
@@ -73,6 +75,7 @@ def foresee(target: Target, order: Order, settings: ContractSettings) -> list[st
     try:
         ledger = Ledger(session, order.service)
         rows = ledger.migrations() if ledger.made else ()
+        aimed(order.overrides, {row.name for row in rows})
         found = []
         for row in rows:
             if row.stage is Stage.CONTRACT and row.state is Stand.PENDING:
