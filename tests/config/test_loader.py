@@ -244,13 +244,13 @@ CHANGED = [
     (
         "environment:",
         "environment:\n  type: kubernetes",
-        "3: environment.type: `kubernetes` is not built yet; there is: docker, ",
+        "3: environment.type: `kubernetes` is not built yet; there is: ",
     ),
-    ("router: {", "router: {type: alb, ", "5: router.type: `alb` is not built yet; there is: envoy, haproxy, nginx"),
+    ("router: {", "router: {type: gateway, ", "5: router.type: `gateway` is not built yet; there is: "),
     (
         "router: {",
         "router: {type: envy, ",
-        "5: router.type: there is no router `envy`; did you mean `envoy`? Known: envoy",
+        "5: router.type: there is no router `envy`; did you mean `envoy`? Known: ",
     ),
     ("listen:", "listn:", "5: router.listen: is missing"),
     ('"127.0.0.1:8080"', "8080", "5: router.listen"),

@@ -21,8 +21,8 @@ from greenroom.units import Seconds
 
 NOT_BUILT: dict[str, frozenset[str]] = {
     "key": frozenset(),
-    "environment": frozenset({"asg", "kubernetes", "static"}),
-    "router": frozenset({"alb", "route53", "kubernetes", "gateway", "static"}),
+    "environment": frozenset({"asg", "kubernetes"}),
+    "router": frozenset({"alb", "route53", "kubernetes", "gateway"}),
 }
 """Promised names that this version does not know yet: refused by name, never ignored."""
 
