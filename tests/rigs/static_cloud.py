@@ -129,10 +129,6 @@ class Cloud:
             "endpoint": self.endpoint,
         }
 
-    @property
-    def access(self) -> Access:
-        return Access(region=REGION, endpoint=self.endpoint)
-
     def close(self) -> None:
         for edge in self.edges.values():
             edge.close()
@@ -198,29 +194,26 @@ class Killed(BaseException):
 
 
 class Dying:
-    """A client whose process dies at its call `at` (from 1 on): before it, or `after` it."""
+    """A client whose process dies before its call `at` (from 1 on; 0: never), which is after the one before."""
 
-    def __init__(self, access: Access, at: int = 0, *, after: bool = False) -> None:
-        self._client, self.at, self.after = Client(access), at, after
+    def __init__(self, client: Client, at: int = 0) -> None:
+        self._client, self.at = client, at
         self.calls: list[str] = []
         self._lock = threading.Lock()
 
     def read(self, service: str, operation: str, about: str = "", /, **parameters: Any) -> Mapping[str, Any]:
-        return self._at_risk(operation, lambda: self._client.read(service, operation, about, **parameters))
+        self._risk(operation)
+        return self._client.read(service, operation, about, **parameters)
 
     def write(self, service: str, operation: str, about: str = "", /, **parameters: Any) -> Mapping[str, Any]:
-        return self._at_risk(operation, lambda: self._client.write(service, operation, about, **parameters))
+        self._risk(operation)
+        return self._client.write(service, operation, about, **parameters)
 
-    def _at_risk(self, operation: str, act: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    def _risk(self, operation: str) -> None:
         with self._lock:
             self.calls.append(operation)
-            number = len(self.calls)
-        if self.at and (number > self.at or (number == self.at and not self.after)):
-            raise Killed
-        done = act()
-        if number == self.at:
-            raise Killed
-        return done
+            if self.at and len(self.calls) >= self.at:
+                raise Killed
 
 
 _CLOUDS: dict[str, Cloud] = {}
