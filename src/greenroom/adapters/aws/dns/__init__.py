@@ -1,0 +1,1 @@
+"""Route 53: what the router `route53` is made of."""

@@ -1,0 +1,141 @@
+"""Router `route53`: weighted records of Route 53; live when all name servers know it and the TTL has passed.
+
+What was told stands in a TXT record beside each name, changed in one batch with the records; what they really say is read
+from AWS at every look. An answer of AWS that a change was taken is no sight of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import ClassVar
+
+from greenroom.adapters.aws.client import Client
+from greenroom.adapters.aws.dns import examine, judging
+from greenroom.adapters.aws.dns.judging import Answered, Terms
+from greenroom.adapters.aws.dns.settings import Route53Settings
+from greenroom.adapters.aws.dns.telling import Teller, fence, refuse
+from greenroom.adapters.aws.dns.zones import World, Zones
+from greenroom.adapters.aws.glance import PACE, Glance
+from greenroom.domain.model import Routing, RoutingSpec
+from greenroom.errors import Permanent
+from greenroom.ports import ActionKey, Capability, Place
+
+_HEARD_FOR = 1.0
+"""Seconds: name servers are asked no more often than that."""
+
+
+class Route53Router:
+    """`ports.Router`, `Paced`. What an endpoint of a colour is does not matter here: `targets` says what answers for it."""
+
+    Settings: ClassVar[type[Route53Settings]] = Route53Settings
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.WEIGHTS, Capability.TEST_ROUTE})
+
+    def __init__(
+        self, settings: Route53Settings, place: Place, *, pace: float = PACE, now: Callable[[], float] = time.time
+    ) -> None:
+        self._settings, self._service, self._now = settings, place.service, now
+        self._glance: Glance[World] = Glance(self._look, pace)
+        self._heard: Glance[Sequence[Answered]] = Glance(self._hear, min(pace, _HEARD_FOR))
+        self._made: tuple[int, frozenset[str]] = (0, frozenset())
+        self._synced: float | None = None
+
+    # observing
+
+    def observe(self) -> Routing:
+        world = self._glance.see()
+        heard = self._heard.see() if self._settings.observe is not None and world.record is not None else None
+        return judging.routing(world, self._terms, heard, self._now())
+
+    def anew(self) -> None:
+        """The next look asks AWS."""
+        self._glance.anew()
+        self._heard.anew()
+
+    def _look(self) -> World:
+        world = self._zones.look()
+        moved, waited = self._made
+        if world.record is None or world.record.moved != moved:
+            return world
+        left = frozenset(change for change in waited if not self._zones.in_sync(change))
+        if self._made[0] != moved:
+            return world  # something else was told meanwhile
+        if not left and self._synced is None:
+            self._synced = self._now()
+        self._made = moved, left
+        return replace(world, pending=bool(left), synced=self._synced)
+
+    def _hear(self) -> Sequence[Answered]:
+        from greenroom.adapters.aws.dns.asking import hear
+
+        assert self._settings.observe is not None
+        given = self._settings.observe.servers
+        sites = self._zones.sites
+        return hear(sites, {site.zone: given or self._servers[site.zone] for site in sites})
+
+    # telling
+
+    def apply(self, spec: RoutingSpec, key: ActionKey) -> None:
+        self._zones.confirm()
+        refuse(spec)
+        try:
+            world = self._zones.look()
+            fence(world, self._terms, key.epoch)
+            told, changes = Teller(self._zones, self._terms, world).tell(spec, key.epoch, self._now())
+            if changes and (world.record is None or told.moved != world.record.moved):
+                self._synced, self._made = None, (told.moved, frozenset(changes))
+        finally:
+            self.anew()
+
+    def remove(self) -> None:
+        """Take away what we made: the names then lead nobody anywhere."""
+        try:
+            world = self._zones.look()
+            known = world.record
+            if known is None and not world.damaged:
+                return
+            fence(world, self._terms, known.epoch if known else 0)
+            Teller(self._zones, self._terms, world).clear()
+        finally:
+            self.anew()
+
+    # asking
+
+    def reach(self, test: bool = False) -> tuple[str, Mapping[str, str]]:
+        if not test:
+            return self._settings.url or f"https://{self._settings.records[0].name.rstrip('.')}", {}
+        way = self._settings.test_route
+        if way is None:
+            raise Permanent(
+                "the idle environment cannot be asked: `router` has no `test_route`",
+                hint="Give an address for each colour: `test_route: {blue: https://blue.shop.example, green: …}`.",
+            )
+        known = self._glance.see().record
+        return (way.of(known.spec.test), {}) if known is not None and known.spec.test else ("", {})
+
+    # what is made when it is needed: the way back must not depend on it before
+
+    @cached_property
+    def _zones(self) -> Zones:
+        return Zones(Client(self._settings), self._settings, self._service)
+
+    @cached_property
+    def _servers(self) -> Mapping[str, tuple[str, ...]]:
+        """By zone's id; asked once."""
+        return {zone: self._zones.zone(zone).servers for zone in {site.zone for site in self._zones.sites}}
+
+    @property
+    def _terms(self) -> Terms:
+        return Terms(self._service, self._settings.settle, self._settings.drain)
+
+    @staticmethod
+    def problems(settings: Route53Settings, place: Place) -> list[str]:
+        """What would keep the router from working, each with its way out."""
+        return examine.problems(settings, place)
+
+    @staticmethod
+    def hazards(settings: Route53Settings, place: Place) -> list[str]:
+        """What users would notice of a deploy that works."""
+        return examine.hazards(settings, place)
