@@ -16,7 +16,7 @@ from greenroom.ports import Router
 from greenroom.testing import traffic
 from tests.rigs import aws_front
 from tests.rigs.alb_stage import Stage
-from tests.rigs.aws_front import Fault
+from tests.rigs.aws_front import Fault, Front
 from tests.rigs.routing import key
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("moto")]
@@ -25,18 +25,18 @@ TO_BLUE, TO_GREEN = Split.all_to(BLUE), Split.all_to(GREEN)
 
 
 @pytest.fixture(scope="session")
-def upstream() -> Iterator[tuple[str, int]]:
+def front() -> Iterator[Front]:
     with aws_front.moto() as address:
-        yield address
+        front = Front(address, None)
+        yield front
+        front.close()
 
 
 @pytest.fixture
-def staged(
-    tmp_path: Path, upstream: tuple[str, int], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Stage]]:
+def staged(tmp_path: Path, front: Front, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Stage]]:
     aws_front.nobody(monkeypatch)
     with contextlib.ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(Stage(tmp_path, upstream, **settings))
+        yield lambda **settings: stack.enter_context(Stage(tmp_path, front, **settings))
 
 
 @pytest.fixture

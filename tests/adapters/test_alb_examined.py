@@ -14,7 +14,7 @@ from greenroom.domain.model import Colour, RoutingSpec, Split
 from greenroom.errors import Permanent, Temporary
 from tests.rigs import aws_front
 from tests.rigs.alb_stage import Stage
-from tests.rigs.aws_front import Fault
+from tests.rigs.aws_front import Fault, Front
 from tests.rigs.routing import key
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("moto")]
@@ -23,18 +23,18 @@ BLUE, GREEN = Colour.BLUE, Colour.GREEN
 
 
 @pytest.fixture(scope="session")
-def upstream() -> Iterator[tuple[str, int]]:
+def front() -> Iterator[Front]:
     with aws_front.moto() as address:
-        yield address
+        front = Front(address, None)
+        yield front
+        front.close()
 
 
 @pytest.fixture
-def staged(
-    tmp_path: Path, upstream: tuple[str, int], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Stage]]:
+def staged(tmp_path: Path, front: Front, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Stage]]:
     aws_front.nobody(monkeypatch)
     with contextlib.ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(Stage(tmp_path, upstream, **settings))
+        yield lambda **settings: stack.enter_context(Stage(tmp_path, front, **settings))
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -103,6 +104,13 @@ class _Followed:
         return next((n for n, slot in enumerate(self.slots) if slot.target == target), None)
 
 
+@cache
+def _client(service: str, where: str) -> Any:
+    """To make one takes longer than most of what is done with it."""
+    options = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": REGION}
+    return boto3.client(service, endpoint_url=where, **options)
+
+
 class Proxy(Haproxy):
     """HAProxy with one file, that is written anew before a reload."""
 
@@ -124,10 +132,8 @@ class Alb:
     def __init__(self, upstream: tuple[str, int], *, tls: bool = False, shape: str = "forward") -> None:
         if shutil.which("haproxy") is None:
             pytest.skip("haproxy is not installed")
-        options = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": REGION}
         where = f"http://{upstream[0]}:{upstream[1]}"
-        self.api: Any = boto3.client("elbv2", endpoint_url=where, **options)
-        self.ec2: Any = boto3.client("ec2", endpoint_url=where, **options)
+        self.api, self.ec2 = _client("elbv2", where), _client("ec2", where)
         self.name = f"shop-{next(_NAMES)}"
         self._make(tls, shape)
         # A Unix socket's path may have 107 bytes.

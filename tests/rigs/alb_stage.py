@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from greenroom.adapters.aws.access import Access
 from greenroom.adapters.aws.client import Client
 from greenroom.adapters.aws.elb.settings import AlbSettings
 from greenroom.adapters.routers.alb import AlbRouter
@@ -31,39 +33,42 @@ def fresh_address() -> str:
     return f"127.0.{60 + number // 250}.{1 + number % 250}"
 
 
+@cache
+def _client(access: Access) -> Client:
+    """It remembers nothing, and to make one takes longer than what most tests do."""
+    return Client(access)
+
+
 class Stage(Routed):
     """A context manager. `settings`: of the router, beside what names the load balancer.
 
-    `front`: what the router asks, in front of moto. `calls()`: what it has asked since `calls` was asked last.
+    `front`: what the router asks, in front of moto; many stages may have one, one after the other. `calls()`: what was
+    asked since `calls` was asked last.
     """
 
     def __init__(
-        self, folder: Path, upstream: tuple[str, int], *, tls: bool = False, shape: str = "forward", **settings: Any
+        self, folder: Path, front: Front, *, tls: bool = False, shape: str = "forward", **settings: Any
     ) -> None:
         super().__init__()
-        self.alb = Alb(upstream, tls=tls, shape=shape)
-        self.front = Front(upstream, None)
+        self.alb, self.front = Alb(front.upstream, tls=tls, shape=shape), front
         self.port, self.url = self.alb.http.port, self.alb.http.url
         self.place = Place("shop", folder / "greenroom.yaml", folder / ".greenroom")
         self.given = settings
         self.running: dict[Colour, Server] = {}
         self.ahead = 0.0
         """Seconds that have passed more than have."""
-        self._client: Client | None = None
 
     def __enter__(self) -> Stage:
-        try:
-            self.alb.__enter__()
-        except BaseException:
-            self.front.close()
-            raise
+        self.front.faults.clear()
+        self.front.calls.clear()
+        self.alb.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
             self.alb.__exit__(None, None, None)
         finally:
-            self.front.close()
+            self.front.faults.clear()
             self.close()
 
     # making
@@ -88,9 +93,8 @@ class Stage(Routed):
     def router(self, *, pace: float = 0.0, **settings: Any) -> AlbRouter:
         """As another process would make it; with other settings if given."""
         found = self.configured(**settings)
-        if self._client is None:  # to make one takes longer than what most tests do
-            self._client = Client(found)
-        return AlbRouter(found, self.place, pace=pace, now=lambda: time.time() + self.ahead, client=self._client)
+        client = _client(Access(region=found.region, endpoint=found.endpoint))
+        return AlbRouter(found, self.place, pace=pace, now=lambda: time.time() + self.ahead, client=client)
 
     def problems(self, **settings: Any) -> list[str]:
         return AlbRouter.problems(self.configured(**settings), self.place)

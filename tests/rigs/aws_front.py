@@ -55,13 +55,13 @@ class Fault:
 
 
 class Front:
-    """`url` is for clients. `clock`: the time that answers tell; None: they tell none."""
+    """`url` is for clients, `upstream` moto's address. `clock`: the time that answers tell; None: they tell none."""
 
     def __init__(self, upstream: tuple[str, int], clock: Callable[[], float] | None) -> None:
         self.clock = clock
         self.calls: list[str] = []
         self.faults: list[Fault] = []
-        self._upstream, self._lock, self._over = upstream, Lock(), Event()
+        self.upstream, self._lock, self._over = upstream, Lock(), Event()
         self._before: dict[bytes, tuple[int, bytes]] = {}
         front = self
 
@@ -120,7 +120,7 @@ class Front:
         self._thread.join(10)
 
     def _forwarded(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(*self._upstream, timeout=20)
+        connection = http.client.HTTPConnection(*self.upstream, timeout=20)
         try:
             headers = {name: value for name, value in request.headers.items() if name.lower() != "connection"}
             connection.request("POST", request.path, body, headers)
