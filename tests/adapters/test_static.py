@@ -37,7 +37,7 @@ from greenroom.domain.model import (
     Split,
 )
 from greenroom.errors import Permanent, PortError
-from greenroom.ports import ActionKey, Place
+from greenroom.ports import ActionKey, Paced, Place
 from greenroom.testing import traffic
 from tests.rigs.static import Press, Rooms, Site, asset, write_version
 
@@ -682,3 +682,11 @@ def test_an_artefact_of_another_folder_is_not_taken(tmp_path: Path) -> None:
     assert refused.value.hint == "after `root` was changed, deploy that version again"
     with pytest.raises(Permanent, match="is gone"):
         rooms.open().apply(BLUE, EnvironmentSpec("r-1", "1", f"{rooms.root}/releases/r-1-0", Role.IDLE, {}), KEY)
+
+
+def test_only_a_bucket_is_asked_seldom_and_needs_no_engine_here(tmp_path: Path) -> None:
+    rooms = Rooms(tmp_path)
+    assert not isinstance(rooms.open(), Paced)
+    assert not isinstance(StaticRouter(RouterSettings(root=str(rooms.root)), rooms.place), Paced)
+    assert StaticEnvironment.afar({"bucket": "shop"})
+    assert not StaticEnvironment.afar({"root": "/srv/www"})

@@ -19,7 +19,7 @@ from greenroom.adapters.static.settings import EnvironmentSettings, RouterSettin
 from greenroom.adapters.static.upload import forget_release, upload
 from greenroom.domain.model import Backend, Colour, EnvironmentSpec, Role, Routing, RoutingSpec, Split
 from greenroom.errors import Permanent, Temporary
-from greenroom.ports import ActionKey, Place
+from greenroom.ports import ActionKey, Paced, Place
 from greenroom.testing import traffic
 from tests.rigs import aws_front
 from tests.rigs.static import asset, loaded, write_version
@@ -427,3 +427,8 @@ def test_a_release_asks_little(front: Front) -> None:
 def test_without_a_region_it_is_said(front: Front) -> None:
     settings = EnvironmentSettings.model_validate({**front.cloud.keys(), "region": ""})
     assert "which region" in StaticEnvironment.problems(settings, front.place)[-1]
+
+
+def test_the_engine_may_ask_for_a_new_look(front: Front) -> None:
+    assert isinstance(front.router(), Paced)
+    assert isinstance(front.environment(), Paced)

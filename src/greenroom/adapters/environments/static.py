@@ -5,6 +5,7 @@ On this machine it is a link in the folder of the versions; in a bucket it is a 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, ClassVar, Protocol
 
@@ -17,7 +18,7 @@ from greenroom.adapters.static.settings import EnvironmentSettings
 from greenroom.adapters.static.standing import Standing, read_standing, status
 from greenroom.domain.model import Colour, EnvironmentSpec, EnvironmentStatus
 from greenroom.errors import Permanent
-from greenroom.ports import ActionKey, Capability, Place
+from greenroom.ports import ActionKey, Capability, Paced, Place
 
 
 class _Kind(Protocol):
@@ -30,10 +31,20 @@ class StaticEnvironment:
     Settings: ClassVar[type[EnvironmentSettings]] = EnvironmentSettings
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
 
+    anew: Callable[[], None]
+    """Of `Paced`, there with a bucket only: a bucket is asked seldom."""
+
     problems = staticmethod(examine.environment_problems)
+
+    @staticmethod
+    def afar(written: Mapping[str, Any]) -> bool:
+        """Of `Afar`: what is in a bucket needs no engine on this machine."""
+        return bool(written.get("bucket"))
 
     def __init__(self, settings: EnvironmentSettings, place: Place, client: Asked | None = None) -> None:
         self._kind = _kind(settings, place, client)
+        if isinstance(self._kind, Paced):
+            self.anew = self._kind.anew
 
     def observe(self, colour: Colour) -> EnvironmentStatus:
         return self._kind.observe(colour)
@@ -43,12 +54,6 @@ class StaticEnvironment:
 
     def remove(self, colour: Colour, key: ActionKey) -> None:
         self._kind.remove(colour, key)
-
-    def anew(self) -> None:
-        """Of `Paced`: only a bucket is asked seldom."""
-        anew: Any = getattr(self._kind, "anew", None)
-        if anew is not None:
-            anew()
 
 
 def _kind(settings: EnvironmentSettings, place: Place, client: Asked | None) -> _Kind:

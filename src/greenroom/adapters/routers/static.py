@@ -4,15 +4,15 @@ distribution; all users see the same version, so there are no weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Protocol
 
 from greenroom.adapters.static import examine
 from greenroom.adapters.static.asked import Asked
 from greenroom.adapters.static.root import IDLE, LIVE
 from greenroom.adapters.static.settings import RouterSettings
 from greenroom.domain.model import Routing, RoutingSpec
-from greenroom.ports import ActionKey, Capability, Place
+from greenroom.ports import ActionKey, Capability, Paced, Place
 
 
 class _Kind(Protocol):
@@ -25,6 +25,9 @@ class StaticRouter:
     Settings: ClassVar[type[RouterSettings]] = RouterSettings
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.TEST_ROUTE})
 
+    anew: Callable[[], None]
+    """Of `Paced`, there with a bucket only: CloudFront is asked seldom."""
+
     problems = staticmethod(examine.router_problems)
 
     @staticmethod
@@ -34,6 +37,8 @@ class StaticRouter:
     def __init__(self, settings: RouterSettings, place: Place, client: Asked | None = None) -> None:
         self._settings, self._place = settings, place
         self._kind = _kind(settings, place, client)
+        if isinstance(self._kind, Paced):
+            self.anew = self._kind.anew
 
     def observe(self) -> Routing:
         return self._kind.observe()
@@ -43,12 +48,6 @@ class StaticRouter:
 
     def remove(self) -> None:
         self._kind.remove()
-
-    def anew(self) -> None:
-        """Of `Paced`: only CloudFront is asked seldom."""
-        anew: Any = getattr(self._kind, "anew", None)
-        if anew is not None:
-            anew()
 
     def reach(self, test: bool = False) -> tuple[str, Mapping[str, str]]:
         """Without a URL in the file: the folder itself, which a check by a command can read."""
