@@ -7,8 +7,10 @@ fails. From it come the policies: of `greenroom init`, of the Terraform module (
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 PARTS = {
@@ -152,14 +154,13 @@ def _written(said: Statement, resources: Sequence[str]) -> dict[str, Any]:
 
 
 def _filled(said: Statement, names: Mapping[str, str | Sequence[str]]) -> list[str]:
-    places = [PLACES[said.on]]
-    for name, value in {"partition": "aws", **names}.items():
-        values = [value] if isinstance(value, str) else value
-        if f"{{{name}}}" in PLACES[said.on]:
-            places = [place.replace(f"{{{name}}}", one) for place in places for one in values]
-    if left := next((place for place in places if "{" in place), ""):
-        raise ValueError(f"what is {left[left.index('{') :].partition('}')[0][1:]!r}? `{said.part}` needs it")
-    return places
+    place, given = PLACES[said.on], {"partition": "aws", **names}
+    wanted = re.findall(r"\{(\w+)\}", place)
+    for name in wanted:
+        if name not in given:
+            raise ValueError(f"what is {name!r}? `{said.part}` needs it")
+    several = [[value] if isinstance(value, str) else value for value in (given[name] for name in wanted)]
+    return [place.format_map(dict(zip(wanted, values, strict=True))) for values in product(*several)]
 
 
 def table() -> str:
