@@ -42,7 +42,7 @@ _ROUTES = (
 )
 _CODES = {
     "throttle": (400, "Throttling", "Rate exceeded"),
-    "prior": (400, "PriorRequestNotComplete", "The request was rejected because Route 53 was still processing a prior request."),
+    "prior": (400, "PriorRequestNotComplete", "Route 53 was still processing a prior request."),
     "denied": (403, "AccessDenied", "User: arn:aws:iam::123456789012:user/ada is not authorized to perform: "),
     "error": (500, "InternalFailure", "oh"),
 }  # fmt: skip
@@ -188,7 +188,7 @@ class Cloud:
         found = {_key(one): one for one in map(_shape, _backend().zones[zone].rrsets)}
         for change in changes:
             one, action = _plain(change["ResourceRecordSet"]), change["Action"]
-            what = f"resource record set [name='{one['Name']}', type='{one['Type']}', set identifier='{one.get('SetIdentifier')}']"
+            what = f"resource record set [name='{one['Name']}', type='{one['Type']}', '{one.get('SetIdentifier')}']"
             if action == "DELETE":
                 if _key(one) not in found:
                     raise Refused("InvalidChangeBatch", f"[Tried to delete {what} but it was not found]")
@@ -220,7 +220,7 @@ def _consistent(found: Any) -> None:
             assert len(value) <= 4000
     for (name, kind), group in groups.items():
         if len(group) > 1 and any("SetIdentifier" not in one for one in group):
-            text = f"[RRSet with DNS name {name}, type {kind} cannot be created because a non-weighted one exists with the same name and type.]"
+            text = f"[RRSet with DNS name {name}, type {kind} cannot be created: a simple one exists]"
             raise Refused("InvalidChangeBatch", text)
         if len({one["TTL"] for one in group if "TTL" in one}) > 1:
             raise Refused("InvalidChangeBatch", f"[The TTLs of {name} differ]")

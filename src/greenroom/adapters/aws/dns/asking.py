@@ -10,9 +10,9 @@ from functools import lru_cache
 
 from greenroom.adapters.aws.dns import record
 from greenroom.adapters.aws.dns.judging import Answered
+from greenroom.adapters.aws.dns.names import address_of
 from greenroom.adapters.aws.dns.record import Record
 from greenroom.adapters.aws.dns.sets import RecordSet, Site, place
-from greenroom.adapters.aws.dns.settings import address_of
 from greenroom.errors import UsageError
 
 try:

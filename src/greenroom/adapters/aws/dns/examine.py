@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from greenroom.adapters.aws.client import Client
 from greenroom.adapters.aws.dns import sets
+from greenroom.adapters.aws.dns.names import canonical
 from greenroom.adapters.aws.dns.sets import RecordSet, Site
 from greenroom.adapters.aws.dns.settings import LONGEST_TTL, RecordSettings, Route53Settings
 from greenroom.adapters.aws.dns.zones import REFUSED, World, Zone, Zones
@@ -89,7 +90,7 @@ def _zones(settings: Route53Settings, zones: Zones) -> list[str]:
 
 
 def _fitting(settings: Route53Settings, one: RecordSettings, zone: Zone) -> list[str]:
-    name, shown = one.name.lower().rstrip(".") + ".", zone.name.rstrip(".")
+    name, shown = canonical(one.name), zone.name.rstrip(".")
     if not zone.holds(name):
         return [
             f"name: {one.name} is not in the hosted zone {zone.id}, which is for {shown}: give the zone that holds it"

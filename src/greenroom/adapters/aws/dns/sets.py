@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, TypeAlias
 
-from greenroom.adapters.aws.dns.settings import ALIAS_TTL, Targets, canonical
+from greenroom.adapters.aws.dns.names import canonical, same
+from greenroom.adapters.aws.dns.settings import ALIAS_TTL, Targets
 from greenroom.domain.model import Colour, Split
 
 RecordSet: TypeAlias = Mapping[str, Any]
@@ -127,7 +127,7 @@ def place(one: RecordSet) -> tuple[str, ...]:
     """Where it leads, as `Target.place` has it."""
     if alias := one.get("AliasTarget"):
         return ("alias", canonical(alias["DNSName"]).removeprefix("dualstack."), str(alias["HostedZoneId"]))
-    return tuple(sorted(_value(each["Value"]) for each in one.get("ResourceRecords", ())))
+    return tuple(sorted(same(each["Value"]) for each in one.get("ResourceRecords", ())))
 
 
 def ttl(sets: Sequence[RecordSet]) -> int:
@@ -160,10 +160,3 @@ def _essence(one: RecordSet) -> tuple[Any, ...]:
         bool(alias.get("EvaluateTargetHealth")),
         one.get("HealthCheckId", ""),
     )
-
-
-def _value(text: str) -> str:
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        return canonical(text)

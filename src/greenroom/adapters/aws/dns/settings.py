@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from greenroom.adapters.aws.access import Access
+from greenroom.adapters.aws.dns.names import address_of, canonical, ip_of, is_name, same
 from greenroom.adapters.listening import Section
 from greenroom.domain.model import Colour
 from greenroom.units import Seconds
 
 _ZONE_ID = re.compile(r"[A-Z0-9]{4,32}")
-_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_NAME = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*\.?")
 _URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _PATTERN_NAMES = re.compile(r"\{([^}]*)\}")
 
@@ -27,18 +26,7 @@ MOST = 20
 LONGEST_IDENTIFIER = 128
 
 
-def canonical(name: str) -> str:
-    """As names are compared: small letters, with the dot at the end, and a star for Route 53's `\\052`."""
-    return name.replace("\\052", "*").lower().rstrip(".") + "."
-
-
-def _is_name(value: str) -> str:
-    if len(value) > 253 or not _NAME.fullmatch(value):
-        raise ValueError(f"{value[:80]!r} is no name: write it like shop.example")
-    return value
-
-
-Name = Annotated[str, AfterValidator(_is_name)]
+Name = Annotated[str, AfterValidator(is_name)]
 
 
 class Target(Section):
@@ -61,7 +49,7 @@ class Target(Section):
         if bool(self.alias) == bool(self.values):
             raise ValueError("give either `alias` (a load balancer) or `values`")
         if self.alias:
-            _is_name(self.alias)
+            is_name(self.alias)
             if not _ZONE_ID.fullmatch(self.zone):
                 raise ValueError(
                     f"`zone`: {self.zone!r} is no id of a hosted zone: `aws elbv2 describe-load-balancers` shows it as "
@@ -78,7 +66,7 @@ class Target(Section):
         """Where it leads, for comparing."""
         if self.alias:
             return ("alias", canonical(self.alias).removeprefix("dualstack."), self.zone)
-        return tuple(sorted(_same(value) for value in self.values))
+        return tuple(sorted(same(value) for value in self.values))
 
 
 class Targets(Section):
@@ -116,7 +104,7 @@ class RecordSettings(Section):
     @classmethod
     def _is_zone(cls, value: str) -> str:
         value = value.removeprefix("/hostedzone/")
-        return value if _ZONE_ID.fullmatch(value) else _is_name(value)
+        return value if _ZONE_ID.fullmatch(value) else is_name(value)
 
     @property
     def by_id(self) -> bool:
@@ -257,44 +245,19 @@ def _fits(record: RecordSettings, targets: Targets, ttl: float) -> None:
         if any(len(targets.of(c).values) > 1 for c in Colour):
             raise ValueError(f"{what}: a CNAME leads to one name")
         for colour in Colour:
-            _is_name(targets.of(colour).values[0])
+            is_name(targets.of(colour).values[0])
         return
     version: Any = IPv4Address if record.type == "A" else IPv6Address
     for colour in Colour:
         for value in targets.of(colour).values:
-            if not isinstance(_ip(value), version):
+            if not isinstance(ip_of(value), version):
                 raise ValueError(
                     f"{what}: {value[:60]!r} is no address for a record {record.type}; where A and AAAA have values, give "
                     "each of the records its own `targets`"
                 )
 
 
-def address_of(server: str) -> tuple[str, int]:
-    """`192.0.2.53`, `192.0.2.53:5353`, `2001:db8::1` or `[2001:db8::1]:5353`."""
-    host, port = server, "53"
-    if server.startswith("["):
-        host, _, rest = server[1:].partition("]")
-        port = rest.removeprefix(":") or "53"
-    elif server.count(":") == 1:
-        host, _, port = server.partition(":")
-    if _ip(host) is None or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(f"{server[:60]!r} is no address of a server; write it like `192.0.2.53` or `127.0.0.1:5353`")
-    return host, int(port)
-
-
 def _url(value: str) -> str:
     if not _URL.fullmatch(value):
         raise ValueError(f"{value!r} is no address of a site: write it like https://shop.example")
     return value.rstrip("/")
-
-
-def _ip(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(text)
-    except ValueError:
-        return None
-
-
-def _same(value: str) -> str:
-    address = _ip(value)
-    return canonical(value) if address is None else str(address)

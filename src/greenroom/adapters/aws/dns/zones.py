@@ -10,9 +10,10 @@ from typing import Any
 
 from greenroom.adapters.aws.client import Client
 from greenroom.adapters.aws.dns import record
+from greenroom.adapters.aws.dns.names import canonical
 from greenroom.adapters.aws.dns.record import Record
 from greenroom.adapters.aws.dns.sets import RecordSet, Site
-from greenroom.adapters.aws.dns.settings import RecordSettings, Route53Settings, canonical
+from greenroom.adapters.aws.dns.settings import RecordSettings, Route53Settings
 from greenroom.adapters.aws.troubles import Refusal
 from greenroom.errors import Permanent
 
