@@ -229,6 +229,17 @@ def test_ft_30_traffic_does_not_go_back_to_what_does_not_serve() -> None:
     assert isinstance(acts(story, sick), Wait)
 
 
+def test_a_router_that_knows_how_long_it_takes_is_waited_for() -> None:
+    story = second(Phase.START, Phase.CHECKS, Phase.SHIFT)
+    told = serving(ALL_GREEN, blue=backend(OLD), green=backend(NEW))
+    slow = look(replace(told, live=None, live_revision="", settles_at=story.now + 120), OLD, NEW)
+    assert isinstance(acts(story, slow, story.now + 61), Wait)
+    assert isinstance(acts(story, slow, story.now + 179), Wait)
+    assert to(story, slow, story.now + 181) is Phase.ROLLING_BACK
+    silent = look(replace(told, live=None, live_revision=""), OLD, NEW)
+    assert to(story, silent, story.now + 61) is Phase.ROLLING_BACK
+
+
 def test_steps_hold_wait_for_approval_and_go_on() -> None:
     plan = {"steps": (Step(5, hold=120.0), Step(50, approval=True), Step(100))}
     story = second(Phase.START, Phase.CHECKS, Phase.SHIFT, **plan).live(Split.share(GREEN, 5))

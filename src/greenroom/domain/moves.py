@@ -13,6 +13,12 @@ SETTLE_WITHIN = 60.0
 """Seconds within which a router must serve what it was told."""
 
 
+def settled_by(scene: Scene, release: Release) -> float:
+    """When the router must serve what it was told. Some know themselves how long that takes: DNS does."""
+    told = scene.routing.settles_at if scene.routing is not None else None
+    return max(release.since, told or 0.0) + SETTLE_WITHIN
+
+
 def back(release: Release, why: str, **facts: object) -> Move:
     """The way out of the present phase."""
     there = release.row.on_failure

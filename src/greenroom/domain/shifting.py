@@ -6,7 +6,7 @@ from greenroom.domain.actions import Decision, Note, Wait
 from greenroom.domain.gating import closed, withdrawn
 from greenroom.domain.judging import figures_beside, outcome, told_of
 from greenroom.domain.model import Role, Verdict
-from greenroom.domain.moves import SETTLE_WITHIN, back, forward, unfit
+from greenroom.domain.moves import back, forward, settled_by, unfit
 from greenroom.domain.opinion import Finding
 from greenroom.domain.records import Judged
 from greenroom.domain.release import REHEARSED, Release
@@ -41,8 +41,8 @@ def _shifting(scene: Scene, release: Release) -> Decision:
     step = tell(scene, spec, f"move the traffic: {want}")
     if step is None:
         return observed(release, want)
-    if release.paused is None and scene.now > release.since + SETTLE_WITHIN:
-        return back(release, f"the router did not follow within {SETTLE_WITHIN:g} s: {step.why}")
+    if release.paused is None and scene.now > (until := settled_by(scene, release)):
+        return back(release, f"the router did not follow within {until - release.since:g} s: {step.why}")
     return step
 
 
