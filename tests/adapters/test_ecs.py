@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from greenroom.adapters.aws.client import Client
+from greenroom.adapters.aws.ecs.looking import status
+from greenroom.adapters.aws.ecs.services import services
+from greenroom.adapters.aws.ecs.shot import Shot
 from greenroom.adapters.environments.ecs import EcsEnvironment
 from greenroom.domain.model import Colour, EnvironmentStatus, Health, Making, Role
 from greenroom.errors import Permanent, Temporary, Uncertain
@@ -124,7 +127,7 @@ def test_somebody_elses_definition_is_told_and_not_fought(kit: Kit) -> None:
     assert {member.health for member in status.members} == {Health.UNHEALTHY}
 
 
-def test_what_runs_there_and_is_not_ours_is_told_and_only_removed_on_purpose(kit: Kit) -> None:
+def test_ft_24_what_runs_there_and_is_not_ours_is_told_and_only_removed_on_purpose(kit: Kit) -> None:
     environment = kit.open(**ALONE)
     kit.cluster.api["ecs"].update_service(cluster=kit.cluster.name, service="shop-blue", desiredCount=1)
     kit.wait(lambda: environment.observe(BLUE).present, "it is seen")
@@ -223,6 +226,30 @@ def test_output_and_facts_of_both_colours(kit: Kit) -> None:
     assert not {"env.GREENROOM_VERSION", "image"} & set(blue["web"].effective)
     scale(kit, "shop-green")
     assert environment.inspect(GREEN)["web"].effective["scaling"] == "1 to 10"
+
+
+def test_ft_27_the_worker_of_the_idle_colour_stands_still(kit: Kit) -> None:
+    environment = kit.open(desired=1)
+    brought(kit, environment, BLUE, kit.spec("1", IDLE, desired=1))
+    assert environment.observe(BLUE).role is IDLE
+    assert (kit.workers(), kit.cluster.of("work-blue").desired_count) == (frozenset(), 0)
+
+
+def test_an_old_answer_is_neither_ready_nor_a_failure(kit: Kit) -> None:
+    """ECS may show for a moment what it did before it was told: not that somebody has put it back."""
+    environment = kit.open(**ALONE)
+    brought(kit, environment, BLUE, kit.spec("1", IDLE, **ALONE))
+    brought(kit, environment, BLUE, kit.spec("2", IDLE, **ALONE))
+    settings, client = kit.settings(**ALONE), kit.client
+    [now] = services(client, kit.cluster.name, ["shop-blue"]).values()
+    before = replace(now.primary, definition=now.primary.definition[:-1] + "2", begun=now.primary.begun - 60)
+    green = services(client, kit.cluster.name, ["shop-green"])
+    shot = Shot({"shop-blue": replace(now, primary=before), **green})
+    old = status(settings, shot, BLUE)
+    assert (old.release, old.ready, old.failed, old.unfinished) == ("r-2", False, "", False)
+    later = replace(before, begun=now.primary.begun + 60)
+    shot = Shot({"shop-blue": replace(now, primary=later), **green})
+    assert "somebody else has changed it" in status(settings, shot, BLUE).failed
 
 
 # --- deaths and faults
@@ -379,7 +406,7 @@ def test_what_may_have_been_done_is_looked_up_before_it_is_repeated(kit: Kit) ->
     assert kit.cluster.of("shop-blue").deployments[0]["id"] == first, "one deployment"
 
 
-def test_faults_of_aws_are_what_they_are(kit: Kit) -> None:
+def test_ft_22_faults_of_aws_are_what_they_are(kit: Kit) -> None:
     environment = kit.open(**ALONE)
     kit.front.faults.append(Fault("throttle", "DescribeServices"))
     with pytest.raises(Temporary, match="throttles"):

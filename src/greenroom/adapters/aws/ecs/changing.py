@@ -35,6 +35,7 @@ class Change:
 
     def __post_init__(self) -> None:
         self.marks: dict[str, Mark] = {name: service.mark for name, service in self.found.items()}
+        self.since = {name: f"{service.primary.begun:.3f}" for name, service in self.found.items()}
         for name in self.settings.names(self.colour):
             where = f"the ECS service {name}"
             service = needed(self.found, name, self.settings.cluster)
@@ -48,7 +49,7 @@ class Change:
     def apply(self, spec: EnvironmentSpec) -> None:
         reference = Reference.parse(spec.artefact)
         before, task = self.head.mark, short(reference.main)
-        meant = Mark(self.service, spec.release, spec.version, spec.role, self.epoch, task, before.told, before.scaling)
+        meant = replace(self._meant(self.head, spec, task), scaling=before.scaling)
         again = (before.release, before.task, before.told) == (spec.release, task, task) and before.holds is not None
         self._mark(self.head, meant)
         if not again:
@@ -56,8 +57,7 @@ class Change:
         count = self._count(again, spec.role)
         if not again or self.head.primary.definition != task or self.head.desired < count:
             self._tell(self.head, reference.main, count)
-        if before.told != task:
-            self._mark(self.head, replace(self.marks[self.head.name], told=task))
+        self._mark(self.head, replace(self.marks[self.head.name], told=task, since=self.since[self.head.name]))
         for process, worker in self.settings.workers.items():
             here = self.found[worker.services.of(self.colour)]
             self._worker(here, reference.of(process), worker.desired, spec)
@@ -88,9 +88,9 @@ class Change:
 
     def _worker(self, service: Service, definition: str, count: int, spec: EnvironmentSpec) -> None:
         before, task = service.mark, short(definition)
-        meant = Mark(self.service, spec.release, spec.version, spec.role, self.epoch, task, before.told, "")
+        meant = self._meant(service, spec, task)
         if spec.role is Role.IDLE:
-            self._mark(service, replace(meant, task="", told=""))
+            self._mark(service, replace(meant, task="", told="", since=""))
             if service.desired:
                 self._tell(service, "", 0)
             return
@@ -103,7 +103,12 @@ class Change:
         if not runs or service.desired < count:
             self._mark(service, replace(meant, told=""))
             self._tell(service, definition, count)
-        self._mark(service, replace(meant, told=task))
+        self._mark(service, replace(meant, told=task, since=self.since[service.name]))
+
+    def _meant(self, service: Service, spec: EnvironmentSpec, task: str) -> Mark:
+        """What its tags are to say first: what ECS was told before stays there until it is told something else."""
+        before = service.mark
+        return Mark(self.service, spec.release, spec.version, spec.role, self.epoch, task, before.told, before.since)
 
     def _busy(self, service: Service) -> bool:
         """Somebody is still at work there, counted or on the way out."""
@@ -147,7 +152,7 @@ class Change:
         """`definition` "": as it is."""
         more: dict[str, Any] = {"taskDefinition": definition} if definition else {}
         about = f"the service {service.name} of the cluster {short(self.settings.cluster)}"
-        self.client.write(
+        said = self.client.write(
             "ecs",
             "update_service",
             about,
@@ -156,3 +161,4 @@ class Change:
             desiredCount=count,
             **more,
         )
+        self.since[service.name] = f"{Service.of(said['service']).primary.begun:.3f}"

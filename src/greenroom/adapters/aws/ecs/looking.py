@@ -42,19 +42,24 @@ class Part:
         return wrong or self.mark.told != self.mark.task
 
     @property
+    def elsewhere(self) -> bool:
+        return self.mark.told not in ("", self.service.primary.definition)
+
+    @property
     def strayed(self) -> bool:
-        """It was told, and works on something else."""
-        return bool(self.mark.told) and self.service.primary.definition != self.mark.told
+        """It was told, and works on something else since: not on what it did before, which an old answer would show."""
+        return self.elsewhere and self.service.primary.begun > self.mark.begun
 
     @property
     def complete(self) -> bool:
         """ECS has nothing left to do with what it was told last, and what it ran before is gone."""
         service = self.service
-        return service.primary.rollout in ("", "COMPLETED") and not any(d.running or d.pending for d in service.others)
+        done = service.primary.rollout in ("", "COMPLETED") and not any(d.running or d.pending for d in service.others)
+        return done and not self.elsewhere
 
     @property
     def settled(self) -> bool:
-        return not self.stale and not self.strayed and self.complete and self.service.running >= self.service.desired
+        return not self.stale and self.complete and self.service.running >= self.service.desired
 
 
 def least(settings: EcsSettings, shot: Shot, colour: Colour) -> int:
@@ -166,6 +171,8 @@ def _members(settings: EcsSettings, shot: Shot, colour: Colour, part: Part) -> I
 def _healths(shot: Shot, colour: Colour, part: Part) -> Iterator[tuple[Health, str]]:
     service, targets = part.service, shot.targets.get(colour, ())
     known = [task for task in shot.tasks.get(service.name, ()) if task.wanted == "RUNNING"]
+    if part.elsewhere and not part.strayed:
+        return
     if not known:
         yield from _counted(service, targets if part.routed else None)
         return

@@ -19,7 +19,8 @@ REMOVED = "removed"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """`task`: what the service is to run, as `family:revision`; `told`: what ECS has accepted of that.
+    """`task`: what the service is to run, as `family:revision`; `told`: what ECS has accepted of that, and `since`: when the
+    deployment began that does it, by ECS's clock.
 
     `role`: active, idle or removed; "" if we never said anything. `scaling`: how its autoscaling was before we suspended
     it, "" if we have not.
@@ -32,6 +33,7 @@ class Mark:
     epoch: int = 0
     task: str = ""
     told: str = ""
+    since: str = ""
     scaling: str = ""
 
     @classmethod
@@ -41,6 +43,14 @@ class Mark:
         with contextlib.suppress(ValueError):
             epoch = int(tags.get(f"{PREFIX}epoch", "0"))
         return cls(epoch=epoch, **found)
+
+    @property
+    def begun(self) -> float:
+        """0 if that is not known."""
+        try:
+            return float(self.since or 0)
+        except ValueError:
+            return 0.0
 
     @property
     def holds(self) -> Role | None:
