@@ -223,6 +223,45 @@ def test_what_a_look_and_a_switch_cost(staged: Callable[..., Stage]) -> None:
     assert stage.calls() == reads
 
 
+def test_a_hundred_services_at_rest_stay_inside_what_an_account_may_ask(stage: Stage) -> None:
+    """ELB refills 10 tokens a second for all `Describe…` of an account and region, and holds 40."""
+    told(stage)
+    router = stage.router(pace=5.0, steady=lambda: stage.ahead)
+    router.observe()
+    stage.calls()
+    for _ in range(60):  # the quarter of an hour after a telling
+        stage.ahead += 15
+        assert router.observe().settled
+    soon = len(stage.calls())
+    for _ in range(600):  # an hour
+        stage.ahead += 6
+        assert router.observe().settled
+    rest = len(stage.calls())
+    assert soon == 3 * 60
+    assert 100 * rest / 3600 <= 10
+    # What requests get is seen at every look, and AWS is asked then.
+    stage.set({BLUE: 0, GREEN: 100})
+    stage.alb.settle()
+    assert not router.observe().settled
+    stage.ahead += 6
+    seen = router.observe()
+    assert seen.told is not None
+    assert seen.told.split == TO_GREEN
+
+
+def test_a_group_that_was_made_anew_is_found_again(stage: Stage) -> None:
+    told(stage)
+    router = stage.router()
+    assert router.observe().settled
+    refusal = {"__type": "x#TargetGroupNotFound", "message": "One or more target groups not found"}
+    stage.front.faults.append(Fault("refused", "DescribeTargetHealth", body=refusal))
+    with pytest.raises(Permanent, match="TargetGroupNotFound"):
+        router.observe()
+    stage.calls()
+    assert router.observe().settled
+    assert "DescribeTargetGroups" in stage.calls()
+
+
 # --- others, and AWS's misfortunes ------------------------------------------------------------------------------------
 
 

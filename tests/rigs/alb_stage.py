@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -90,11 +90,12 @@ class Stage(Routed):
         }
         return AlbSettings.model_validate({**usual, **self.given, **settings})
 
-    def router(self, *, pace: float = 0.0, **settings: Any) -> AlbRouter:
+    def router(self, *, pace: float = 0.0, steady: Callable[[], float] = time.monotonic, **settings: Any) -> AlbRouter:
         """As another process would make it; with other settings if given."""
         found = self.configured(**settings)
         client = _client(Access(region=found.region, endpoint=found.endpoint))
-        return AlbRouter(found, self.place, pace=pace, now=lambda: time.time() + self.ahead, client=client)
+        now = lambda: time.time() + self.ahead  # noqa: E731
+        return AlbRouter(found, self.place, pace=pace, now=now, steady=steady, client=client)
 
     def problems(self, **settings: Any) -> list[str]:
         return AlbRouter.problems(self.configured(**settings), self.place)

@@ -26,6 +26,9 @@ from greenroom.domain.model import Colour, Routing, RoutingSpec, Split
 from greenroom.errors import Permanent
 from greenroom.ports import ActionKey, Capability, Facts, Place
 
+CALM_AFTER, CALM_PACE = 900.0, 60.0
+"""Seconds after the last telling, and then between two looks: an account has ten tokens a second for all that look."""
+
 
 class AlbRouter:
     """`ports.Router`, `Paced`."""
@@ -42,16 +45,29 @@ class AlbRouter:
         *,
         pace: float = PACE,
         now: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
         client: Client | None = None,
     ) -> None:
         self._settings, self._service, self._now, self._given = settings, place.service, now, client
-        self._glance: Glance[World] = Glance(self._look, pace)
+        self._glance: Glance[World] = Glance(self._look, pace, steady=steady)
+        self._calm: Glance[World] = Glance(self._glance.see, CALM_PACE, steady=steady)
+        self._is_calm = False
         self._met: tuple[str, frozenset[Colour]] = ("", frozenset())
 
     # observing
 
     def observe(self) -> Routing:
-        world = self._glance.see()
+        """By requests at every look; by AWS, where nothing was told for long and all is as it was told, not as often."""
+        world = (self._calm if self._is_calm else self._glance).see()
+        seen = self._judged(world)
+        told = world.record.at if world.record else 0
+        calm = self._now() >= told + CALM_AFTER and (seen.settled or not seen.running)
+        if not calm:
+            self._calm.anew()
+        self._is_calm = calm
+        return seen
+
+    def _judged(self, world: World) -> Routing:
         known = world.record
         if known is None or self._settings.observe is None:
             return judging.routing(world, self._terms, None, self._now(), frozenset())
@@ -63,6 +79,7 @@ class AlbRouter:
 
     def anew(self) -> None:
         """The next look asks AWS."""
+        self._is_calm = False
         self._glance.anew()
 
     def _look(self) -> World:
@@ -103,7 +120,7 @@ class AlbRouter:
             teller.healthy(spec)
             teller.tell(spec, key.epoch, self._now(), self._service)
         finally:
-            self._glance.anew()
+            self.anew()
 
     def remove(self) -> None:
         """Users are sent to nobody; the groups stay where they are."""
@@ -118,7 +135,7 @@ class AlbRouter:
             teller.tell(RoutingSpec(Split.none()), epoch, self._now(), self._service)
             self._balancer.untag(self._settings.public, record.KEYS)
         finally:
-            self._glance.anew()
+            self.anew()
 
     # asking
 

@@ -131,7 +131,12 @@ class Balancer:
     def targets(self, group: Group) -> tuple[Target, ...]:
         """With what is leaving it, too."""
         about = f"the target group {group.name}"
-        said = self._client.read(_ELB, "describe_target_health", about, TargetGroupArn=group.arn)
+        try:
+            said = self._client.read(_ELB, "describe_target_health", about, TargetGroupArn=group.arn)
+        except Refusal as error:
+            if missing(error):  # made anew, perhaps, under the same name
+                self._groups = {}
+            raise
         return tuple(
             Target(
                 str(one["Target"]["Id"]),
