@@ -28,7 +28,7 @@ from greenroom.domain.plan import Plan, Step
 from greenroom.domain.schema import Order
 from greenroom.engine.world import case_of
 from greenroom.errors import GreenroomError, LockHeld, PortError, Refused, Unobservable, UsageError
-from greenroom.ports import Approving, Owner, Program
+from greenroom.ports import Approving, Capability, Owner, Program
 from greenroom.standing import Standing
 
 if TYPE_CHECKING:
@@ -94,6 +94,10 @@ class Installed(Standing):
     def rehearse(self, version: str, why: str = "") -> Accepted:
         """Ask for a drill: a hundredth of the traffic there and back. `version` "": the one that is live."""
         assert self.loaded is not None
+        router = self.loaded.sections.router.type
+        if Capability.WEIGHTS not in getattr(plugins.find("router", router), "capabilities", (Capability.WEIGHTS,)):
+            text = f"the router `{router}` can only switch all traffic at once: a drill would show the candidate to everybody"
+            raise Refused(text, hint="`greenroom deploy VERSION`, then `greenroom rollback`, when users may see it")
         steps = (Step(1, REHEARSAL), Step(100))
         drill = replace(self.loaded.plan, steps=steps, bake=REHEARSAL, gates=(), keep_failed=0.0, rehearsal=True)
         return self._begin("rehearse", version, why, drill)

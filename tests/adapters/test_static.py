@@ -36,9 +36,10 @@ from greenroom.domain.model import (
     RoutingSpec,
     Split,
 )
-from greenroom.errors import Permanent, PortError
+from greenroom.errors import Permanent, PortError, Refused, UsageError
 from greenroom.ports import ActionKey, Paced, Place
 from greenroom.testing import traffic
+from greenroom.wiring import open_service
 from tests.rigs.static import Press, Rooms, Site, asset, write_version
 
 BLUE, GREEN, NONE = Colour.BLUE, Colour.GREEN, Backend()
@@ -570,8 +571,8 @@ def test_a_check_by_http_needs_an_address_of_the_idle_version(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"root": "www"}, "whole path"),
-        ({"root": "/"}, "whole path"),
+        ({"root": "./"}, "folder of its own"),
+        ({"root": "/"}, "folder of its own"),
         ({"root": "/srv/www", "bucket": "shop"}, "in one of them"),
         ({"prefix": "shop"}, "without `bucket`"),
         ({"bucket": "shop", "prefix": "a//b"}, "letters, digits"),
@@ -690,3 +691,22 @@ def test_only_a_bucket_is_asked_seldom_and_needs_no_engine_here(tmp_path: Path) 
     assert not isinstance(StaticRouter(RouterSettings(root=str(rooms.root)), rooms.place), Paced)
     assert StaticEnvironment.afar({"bucket": "shop"})
     assert not StaticEnvironment.afar({"root": "/srv/www"})
+
+
+# --- as a whole file
+
+
+def test_what_one_pointer_cannot_do_is_said_when_the_file_is_read_or_the_command_is_given(tmp_path: Path) -> None:
+    file = tmp_path / "greenroom.yaml"
+    (tmp_path / "site").mkdir()
+    text = "service: shop\nenvironment: {type: static, source: site, root: www}\nrouter: {type: static, root: www}\n"
+    for more, says in (
+        ("shift: [5% for 2m, 100%]\n", "shift: the router `static` can only switch all traffic at once"),
+        ("analysis: [{metric: error_rate, max: 1%}]\n", "analysis: the router `static` counts no requests"),
+    ):
+        file.write_text(text + more)
+        with pytest.raises(UsageError, match=says):
+            open_service(file, {})
+    file.write_text(text)
+    with pytest.raises(Refused, match="a drill would show the candidate to everybody"):
+        open_service(file, {}).rehearse("2")

@@ -40,7 +40,7 @@ class StaticArtefact(ProcessArtefact):
 
             forget_release(self._settings, self.place.service, release)
             return
-        root = Root(self._settings.folder(self.place.service), self.place.service)
+        root = Root(self._settings.folder(self.place), self.place.service)
         root.claimed()
         try:
             for manifest in root.manifests():
@@ -67,7 +67,7 @@ class StaticArtefact(ProcessArtefact):
             "wanted": wanted,
             "publish": own.publish,
             "hashed": list(own.hashed),
-            "root": own.folder(service),
+            "root": own.folder(self.place),
             "bucket": bucket,
             "env": list(own.env),
         }

@@ -58,7 +58,7 @@ class StaticEnvironment:
 
 def _kind(settings: EnvironmentSettings, place: Place, client: Asked | None) -> _Kind:
     if not settings.bucket:
-        return OnThisMachine(Root(settings.folder(place.service), place.service, place.host))
+        return OnThisMachine(Root(settings.folder(place), place.service, place.host))
     from greenroom.adapters.static.bucket_environment import InBucket
 
     return InBucket(settings, place, client)

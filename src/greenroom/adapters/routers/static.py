@@ -55,7 +55,7 @@ class StaticRouter:
         url = (way.url if way else "") if test else self._settings.url
         if url or self._settings.bucket:
             return url, {}
-        return f"file://{self._settings.folder(self._place.service)}/{IDLE if test else LIVE}", {}
+        return f"file://{self._settings.folder(self._place)}/{IDLE if test else LIVE}", {}
 
 
 def _kind(settings: RouterSettings, place: Place, client: Asked | None) -> _Kind:

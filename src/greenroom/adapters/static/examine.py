@@ -49,7 +49,7 @@ def _of_the_source(settings: EnvironmentSettings, place: Place) -> list[str]:
 
 
 def _of_the_root(settings: EnvironmentSettings, place: Place) -> list[str]:
-    folder, key = Path(settings.folder(place.service)), "environment.root"
+    folder, key = Path(settings.folder(place)), "environment.root"
     source = (place.file.absolute().parent / settings.source).resolve()
     real = folder.resolve()
     if real == source or source in real.parents:
@@ -94,7 +94,7 @@ def router_problems(settings: RouterSettings, place: Place) -> list[str]:
         from greenroom.adapters.static.examine_cloud import distribution_problems
 
         return found + distribution_problems(settings)
-    folder = Path(settings.folder(place.service))
+    folder = Path(settings.folder(place))
     found += [f"router.root: {text}" for text in _owned(folder, place.service)]
     return found or _served(settings, place, folder)
 

@@ -34,7 +34,7 @@ class Pointer:
     def __init__(self, settings: RouterSettings, place: Place, root: Root | None = None) -> None:
         self._url = settings.url
         self._host = place.host or LocalHost()
-        self.root = root or Root(settings.folder(place.service), place.service, place.host)
+        self.root = root or Root(settings.folder(place), place.service, place.host)
         self._service = place.service
 
     # observing

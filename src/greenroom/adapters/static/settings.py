@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
@@ -12,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from greenroom.adapters.aws.access import Access
 from greenroom.adapters.settings import Env, Section, read_definition
 from greenroom.domain.model import Document
+from greenroom.ports import Place
 from greenroom.units import Seconds
 
 ROOT = "/var/www/{service}"
@@ -34,9 +36,9 @@ def _prefix(path: str) -> str:
 
 
 def _root(path: str) -> str:
-    if path and (not path.startswith("/") or "\0" in path or "\n" in path or path.rstrip("/") == ""):
-        raise ValueError("must be a whole path, like /var/www/shop")
-    return path.rstrip("/")
+    if path and (not path.isprintable() or path.strip("/.") == ""):
+        raise ValueError("must be a folder of its own, like /var/www/shop")
+    return path
 
 
 def _url(url: str) -> str:
@@ -55,8 +57,8 @@ class Shelf(Access):
 
     root: Annotated[str, AfterValidator(_root)] = Field(
         default="",
-        description="The folder of the versions on this machine; the web server serves `live` in it. Default: "
-        "`/var/www/SERVICE`.",
+        description="The folder of the versions on this machine; the web server serves `live` in it. A short path is "
+        "relative to this file. Default: `/var/www/SERVICE`.",
     )
     bucket: str = Field(
         default="", pattern=_BUCKET, description="Or: the S3 bucket of the versions, behind CloudFront."
@@ -72,8 +74,10 @@ class Shelf(Access):
             raise ValueError(f"has `{alone[0]}` without `bucket`")
         return self
 
-    def folder(self, service: str) -> str:
-        return self.root or ROOT.format(service=service)
+    def folder(self, place: Place) -> str:
+        """Whole."""
+        root = self.root or ROOT.format(service=place.service)
+        return os.path.normpath(place.file.absolute().parent / root)
 
     def below(self, service: str) -> str:
         return self.prefix or service
