@@ -50,6 +50,7 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 128
+    def handle_error(self, *a): pass
 server = Server((os.environ["ADDRESS"], int(os.environ["PORT"])), Handler)
 signal.signal(signal.SIGTERM, lambda *a: threading.Thread(target=server.shutdown).start())
 print("listening", flush=True)
