@@ -57,11 +57,6 @@ def hazards(settings: AlbSettings) -> list[str]:
             "router.test_route: is not given, so the idle colour cannot be asked before users reach it: give it a "
             "listener or a rule of its own"
         )
-    if settings.stickiness:
-        found.append(
-            "router.stickiness: clients that have a cookie stay on their group while both colours have a share, so a step "
-            "to a larger share reaches new clients only; with all on one colour, all are there"
-        )
     try:
         balancer = Balancer(Client(settings), settings)
         return found + [text for group in balancer.groups().values() for text in _delays(settings, balancer, group)]
