@@ -13,6 +13,8 @@ import boto3
 import pytest
 
 from greenroom.adapters.aws.rights import policy
+from greenroom.config.starter import create, detect
+from greenroom.config.starter_aws import infrastructure
 from tests.rigs.aws_front import ACCOUNT, REGION, moto
 from tests.rigs.terraform import INFRA, Complete, Terraform, complete, copied, need_provider, need_terraform
 
@@ -27,15 +29,19 @@ def test_it_is_formatted(tmp_path: Path) -> None:
     assert said == ["", ""]
 
 
-def test_the_examples_are_valid(tmp_path: Path) -> None:
-    """Both in one command: to start the provider is what takes its time."""
+def test_the_examples_are_valid_and_what_init_writes(tmp_path: Path) -> None:
+    """All in one command: to start the provider is what takes its time."""
     need_provider()
     folder = copied(tmp_path / "terraform")
+    found = detect(tmp_path / "terraform", "ecs")
+    for path, text in infrastructure(found, REGION).items():
+        create(folder / "init" / path, text)
     network = 'vpc_id = "vpc-1"\n  subnets = ["subnet-1", "subnet-2"]'
-    modules = {"ecs": network, "asg": f'{network}\n  ami = "ami-1"'}
-    both = [f'module "{name}" {{\n  source = "./examples/{name}"\n  {given}\n}}\n' for name, given in modules.items()]
-    (folder / "both.tf").write_text("".join(both))
+    calls = {"examples/ecs": network, "examples/asg": f'{network}\n  ami = "ami-1"', "init/infra": ""}
+    texts = [f'module "{Path(at).name}" {{\n  source = "./{at}"\n  {given}\n}}\n' for at, given in calls.items()]
+    (folder / "all.tf").write_text("".join(texts))
     terraform = Terraform(folder)
+    assert terraform.run("fmt", "-check", "-recursive", "init") == ""
     terraform.init()
     assert "The configuration is valid" in terraform.run("validate", "-no-color")
 

@@ -10,7 +10,7 @@ from greenroom.cli.frame import cli, detach_option, run, verb, why_option
 
 
 @verb(
-    click.option("--platform", type=click.Choice(["process", "docker"]), help="What runs; default: as it is found."),
+    click.option("--platform", type=click.Choice(["process", "docker", "ecs"]), help="What runs; default: as it is found."),
     click.option("--router", type=click.Choice(["envoy", "nginx", "haproxy"]), help="What stands before it."),
     click.option("--ci", type=click.Choice(["github", "gitlab"]), help="Write a workflow for it as well."),
     click.option("--systemd", is_flag=True, help="Write a systemd unit that wakes the service after a reboot."),
@@ -20,6 +20,8 @@ def init(context: Context, platform: str | None, router: str | None, ci: str | N
 
     For what it finds in the folder: a Dockerfile, a Procfile, Python, Node.js, plain files. Nothing that exists is
     overwritten: where the file is there already, only what else is asked for is written; with nothing to write, exit 4.
+
+    `--platform ecs` writes what a service on Amazon ECS needs: the file, `infra/` for Terraform, and a workflow for GitHub.
 
     With a router of your own (nginx, haproxy) that the file names, its first files are written too, which change nothing
     for your users, and what to add to your own files is said. Your own files are read, never edited.

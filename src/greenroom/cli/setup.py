@@ -27,6 +27,11 @@ _AGAIN = (
     "Read {file}, and say in it what runs and {known}. Then give this command again: it writes what your proxy is to "
     "include, and says which lines to add to your own files."
 )
+_AWS = (
+    "Read {file} and infra/main.tf, and correct region, account and repository there and in the workflow. Then `terraform "
+    "-chdir=infra init` and `terraform -chdir=infra apply`; what it says of listeners and address goes into {file}; then "
+    "`greenroom plan VERSION`."
+)
 WORKFLOWS = {"github": Path(".github") / "workflows" / "release.yml", "gitlab": Path(".gitlab-ci.yml")}
 
 
@@ -40,13 +45,17 @@ def init(context: Context, platform: str | None, router: str | None, ci: str | N
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder")
     found = starter.detect(folder, platform or "")
-    if (ci or systemd) and file.exists():
+    if (ci or systemd or platform == "ecs") and file.exists():
         found = replace(found, service=locate(file)[0])
-    wanted = {file: starter.starter(found, router=router or "envoy"), **_beside(file, found, ci, systemd=systemd)}
+    if platform == "ecs":
+        wanted = _on_aws(file, found, router, systemd=systemd)
+    else:
+        wanted = {file: starter.starter(found, router=router or "envoy")}
+    wanted |= _beside(file, found, ci, systemd=systemd, aws=platform == "ecs")
     there = [path for path in wanted if path.exists() or path.is_symlink()]
     written = [path for path in wanted if path not in there]
     if not written and not router:
-        raise Refused(f"{' and '.join(map(str, there))}: there already; nothing is overwritten", hint=_on(file))
+        raise Refused(f"{' and '.join(_listed(there))}: there already; nothing is overwritten", hint=_on(file))
     for path in written:
         starter.create(path, wanted[path])
     # Not for a file that nobody has read yet: what it says of the proxy was guessed.
@@ -67,25 +76,57 @@ def init(context: Context, platform: str | None, router: str | None, ci: str | N
     return 0
 
 
-def _beside(file: Path, found: Found, ci: str | None, *, systemd: bool) -> dict[Path, str]:
-    """What calls Greenroom, where it is asked for."""
+def _on_aws(file: Path, found: Found, router: str | None, *, systemd: bool) -> dict[Path, str]:
+    """The file, what Terraform is to apply, and the workflow that releases."""
+    from greenroom.config import starter_aws
+
+    if router or systemd:
+        given = f"--router {router}" if router else "--systemd"
+        raise UsageError(
+            f"{given} is for machines of your own", hint="With --platform ecs the router is the load balancer."
+        )
+    folder, region = file.absolute().parent, _region()
+    made = {folder / path: text for path, text in starter_aws.infrastructure(found, region).items()}
+    return {file: starter_aws.starter(found, region), **made}
+
+
+def _region() -> str:
+    from greenroom.config.starter_aws import REGION
+
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or REGION
+
+
+def _beside(file: Path, found: Found, ci: str | None, *, systemd: bool, aws: bool) -> dict[Path, str]:
+    """What calls Greenroom, where it is asked for. On AWS something has to: no engine is resident there."""
     from greenroom.config import workflows
 
     folder = file.absolute().parent
     wanted: dict[Path, str] = {}
-    if ci:
+    if aws or (ci and _said(file, "environment").get("type") == "ecs"):
+        wanted[folder / WORKFLOWS["github"]] = _workflow_on_aws(file, found, ci)
+    elif ci:
         workflow = workflows.github if ci == "github" else workflows.gitlab
-        wanted[folder / WORKFLOWS[ci]] = workflow(found, file.absolute(), hosts=_on_hosts(file))
+        wanted[folder / WORKFLOWS[ci]] = workflow(found, file.absolute(), hosts=bool(_said(file, "hosts")))
     if systemd:
         unit = workflows.systemd(found, file.absolute(), _greenroom())
         wanted[folder / f"greenroom-{found.service}.service"] = unit
     return wanted
 
 
-def _on_hosts(file: Path) -> bool:
+def _workflow_on_aws(file: Path, found: Found, ci: str | None) -> str:
+    from greenroom.config import starter_aws, workflows
+
+    if ci == "gitlab":
+        raise UsageError("on AWS there is a workflow for GitHub only", hint="docs/guides/aws.md says what others need.")
+    return starter_aws.workflow(found, _region(), workflows.deploy(file, '"$VERSION"'))
+
+
+def _said(file: Path, section: str) -> dict[str, object]:
+    """A section of the file as it stands there; {} if there is none."""
     from greenroom.config.source import read
 
-    return file.exists() and bool(read(file).document.get("hosts"))
+    found = read(file).document.get(section) if file.exists() else None
+    return found if isinstance(found, dict) else {}
 
 
 def _tell(
@@ -94,9 +135,9 @@ def _tell(
     file, folder = context.file, context.file.absolute().parent
     begun = f"Found {found.kind}. " if file in written else ""
     if written:
-        context.say(f"{begun}Written: {', '.join(map(str, written))}.")
+        context.say(f"{begun}Written: {', '.join(_listed(written))}.")
     if there:
-        context.say(f"There already, and left as it is: {', '.join(map(str, there))}.")
+        context.say(f"There already, and left as it is: {', '.join(_listed(there))}.")
     if (folder / ".git").exists() and ".greenroom" not in _read(folder / ".gitignore"):
         context.say("Add `.greenroom/` to .gitignore: the service's state on this machine is kept there.")
     for host, lines in to_add.items():
@@ -108,7 +149,15 @@ def _tell(
         context.say()
 
 
+def _listed(paths: list[Path]) -> list[str]:
+    """Terraform's module as the one thing that it is."""
+    named = (f"{path.parent}/" if path.parent.parts[-2:] == ("infra", "greenroom") else str(path) for path in paths)
+    return list(dict.fromkeys(named))
+
+
 def _what_next(file: Path, written: list[Path], router: str | None) -> str:
+    if any(path.parts[-2:] == ("infra", "main.tf") for path in written):
+        return _AWS.format(file=file)
     if file in written:
         return _AGAIN.format(file=file, known=_KNOWN[router]) if router in _KNOWN else _next(file)
     if written:

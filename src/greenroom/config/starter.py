@@ -35,7 +35,7 @@ class Found:
     built: bool = False
 
 
-PLATFORMS = ("process", "docker")
+PLATFORMS = ("process", "docker", "ecs")
 ROUTERS = ("envoy", "nginx", "haproxy")
 
 
@@ -46,7 +46,7 @@ def detect(folder: Path, platform: str = "") -> Found:
     """
     service = _service(folder.resolve().name)
     dockerfile = _read(folder / "Dockerfile")
-    if platform == "docker" or (dockerfile and not platform):
+    if platform in ("docker", "ecs") or (dockerfile and not platform):
         return _container(service, dockerfile)
     procfile = _procfile(_read(folder / "Procfile"))
     if procfile:

@@ -15,14 +15,14 @@ def github(found: Found, file: Path, *, hosts: bool = False) -> str:
     `hosts`: the file names hosts, so that the runner itself releases.
     """
     if hosts:
-        return _GITHUB_HOSTS.format(service=found.service, deploy=_named(file, "$VERSION"))
+        return _GITHUB_HOSTS.format(service=found.service, deploy=deploy(file, "$VERSION"))
     return _GITHUB.format(service=found.service, folder=file.parent, deploy=_deploy(file, "$VERSION"))
 
 
 def gitlab(found: Found, file: Path, *, hosts: bool = False) -> str:
     """The same for GitLab."""
     if hosts:
-        return _GITLAB_HOSTS.format(service=found.service, deploy=_named(file, "$CI_COMMIT_TAG"))
+        return _GITLAB_HOSTS.format(service=found.service, deploy=deploy(file, "$CI_COMMIT_TAG"))
     return _GITLAB.format(service=found.service, folder=file.parent, deploy=_deploy(file, "$CI_COMMIT_TAG"))
 
 
@@ -38,10 +38,11 @@ def cron(file: Path, greenroom: str) -> str:
 
 
 def _deploy(file: Path, version: str) -> str:
-    return f"cd {shlex.quote(str(file.parent))} && {_named(file, version)}"
+    return f"cd {shlex.quote(str(file.parent))} && {deploy(file, version)}"
 
 
-def _named(file: Path, version: str) -> str:
+def deploy(file: Path, version: str) -> str:
+    """The command, where the file is in the folder that it is given in."""
     name = "" if file.name == "greenroom.yaml" else f" --file {shlex.quote(file.name)}"
     return f"greenroom{name} deploy {version}"
 
