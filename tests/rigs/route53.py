@@ -133,9 +133,10 @@ class Cloud:
                     return
             self.calls.append(operation)
             fault = next((fault for fault in self.faults if fault.strikes(operation)), None)
-            kind = fault.kind if fault else ""
-            if fault and kind == "meanwhile":
-                fault.meanwhile()
+        kind = fault.kind if fault else ""
+        if fault and kind == "meanwhile":
+            fault.meanwhile()
+        with self._lock:
             said: tuple[int, bytes] | None = None
             if kind in _CODES:
                 status, code, text = _CODES[kind]
@@ -263,7 +264,9 @@ class NameServer:
         name, kind = asked.name.to_text().lower(), dns.rdatatype.to_text(asked.rdtype)
         answer = dns.message.make_response(question)
         answer.flags |= dns.flags.AA
-        here = [_shape(one) for zone in self.zones.values() for one in zone if one.name.lower() == name]
+        kept = [_shape(one) for zone in self.zones.values() for one in zone]
+        any_one = "\\052." + name.partition(".")[2]
+        here = [one for one in kept if one["Name"] == name] or [one for one in kept if one["Name"] == any_one]
         if not here:
             answer.set_rcode(dns.rcode.NXDOMAIN)
         fitting = [one for one in here if one["Type"] == kind]
@@ -402,7 +405,8 @@ def _parsed(body: bytes) -> list[RecordSet]:
 def _plain(one: RecordSet) -> RecordSet:
     """In one shape: boto3's, with bare values, and nothing that is not there."""
     values = [v["Value"] if isinstance(v, dict) else v for v in one.get("ResourceRecords") or ()]
-    found = {**one, "Name": one["Name"].rstrip(".") + ".", "ResourceRecords": values}
+    name = one["Name"].rstrip(".").lower().replace("*", "\\052", 1) + "."  # as Route 53 lists it
+    found = {**one, "Name": name, "ResourceRecords": values}
     return {key: value for key, value in found.items() if value not in (None, [], "")}
 
 
