@@ -21,7 +21,7 @@ from greenroom.domain.schema import Stage, Stand
 from tests.rigs import mariadb
 from tests.rigs.dying import Dying, Killed, Process
 from tests.rigs.mariadb import Server
-from tests.rigs.migrating import SERVICE, migration, order, until
+from tests.rigs.migrating import SERVICE, migration, order, together, until
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("mariadb")]
 NAME = "0007_new_preference"
@@ -217,13 +217,7 @@ def test_whoever_comes_after_a_waiting_change_goes_on_while_what_it_waits_for_st
 
 
 def test_two_runners_do_it_once(base: Base) -> None:
-    counts: list[int] = []
-    threads = [threading.Thread(target=lambda: counts.append(base.expand(EXPAND).statements)) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(counts) == [0, 5]
+    assert sorted(together(lambda: base.expand(EXPAND).statements)) == [0, 5]
     assert base.sql("SELECT what FROM log") == [("begun",)]
 
 

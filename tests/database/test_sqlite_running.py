@@ -17,7 +17,7 @@ from greenroom.adapters.database.target import Broken, Target, of
 from greenroom.domain.schema import Stage, Stand
 from tests.rigs import backfilling
 from tests.rigs.dying import Dying, Killed, Process
-from tests.rigs.migrating import SERVICE, migration, order, until
+from tests.rigs.migrating import SERVICE, migration, order, together, until
 
 NAME = "0007_new_preference"
 EXPAND = """
@@ -135,13 +135,7 @@ def test_users_write_between_its_statements(base: Base) -> None:
 
 
 def test_two_runners_do_it_once(base: Base) -> None:
-    counts: list[int] = []
-    threads = [threading.Thread(target=lambda: counts.append(base.expand().statements)) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(counts) == 2
+    together(base.expand)
     assert base.sql("SELECT what FROM log") == [("begun",)]
     assert base.stand() == (Stand.DONE, [Stand.DONE] * 5)
 

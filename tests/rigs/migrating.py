@@ -12,8 +12,9 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from greenroom.adapters.database.ledger import Ledger
 from greenroom.adapters.database.postgres import PostgresSession
@@ -22,6 +23,7 @@ from greenroom.adapters.database.target import LOCK_TIMEOUT, Lost, Session, of
 from greenroom.domain.schema import Migration, Order, Script, Stage
 from tests.rigs.postgres import Cluster
 
+Result = TypeVar("Result")
 SERVICE = "shop"
 PATIENCE = 30.0
 _USED: dict[int, list[str]] = {}
@@ -43,6 +45,13 @@ def until(true: Callable[[], object], what: object) -> None:
     while not true():
         assert time.monotonic() < end, f"never: {what}"
         time.sleep(0.01)
+
+
+def together(work: Callable[[], Result], times: int = 2) -> list[Result]:
+    """Several at the same time, each in a thread of its own: what they came to."""
+    with ThreadPoolExecutor(times) as runners:
+        begun = [runners.submit(work) for _ in range(times)]
+        return [one.result(PATIENCE) for one in begun]
 
 
 class Base:

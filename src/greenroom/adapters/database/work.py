@@ -10,29 +10,18 @@ from typing import assert_never
 from greenroom.adapters.database import files
 from greenroom.adapters.database.job import Answer, Ask
 from greenroom.adapters.database.judgement import judged
-from greenroom.adapters.database.ledger import Ledger, Outdated
-from greenroom.adapters.database.running import Hindered, Refusal, Tell, expand, standing
+from greenroom.adapters.database.ledger import Ledger
+from greenroom.adapters.database.program import answered
+from greenroom.adapters.database.running import Tell, expand, standing
 from greenroom.adapters.database.settings import SqlSettings
-from greenroom.adapters.database.target import Full, dialect_of, of
+from greenroom.adapters.database.target import dialect_of, of
 from greenroom.domain.model import Verdict
 from greenroom.domain.opinion import Finding
 from greenroom.domain.schema import Migration, Ruled, Ruling, Script, Stage
-from greenroom.errors import GreenroomError, Permanent, PortError, UsageError
 
 
 def answer(ask: Ask, settings: SqlSettings, tell: Tell) -> Answer:
-    """Never raises what Greenroom raises on purpose."""
-    epoch = ask.order.epoch
-    try:
-        return Answer(work(ask, settings, tell), epoch)
-    except Outdated as error:
-        return Answer(_failed(error), epoch, outdated=True)
-    except Refusal as error:
-        return Answer(Finding(Verdict.FAIL, error.message, evidence=error.problems), epoch)
-    except (Permanent, UsageError, Hindered, Full) as error:
-        return Answer(_failed(error), epoch)
-    except PortError as error:
-        return Answer(Finding(Verdict.UNKNOWN, _said(error), 5.0), epoch)
+    return answered(lambda: work(ask, settings, tell), ask.order.epoch)
 
 
 def work(ask: Ask, settings: SqlSettings, tell: Tell) -> Finding:
@@ -120,11 +109,3 @@ def _contract(ask: Ask, settings: SqlSettings, migrations: Sequence[Migration], 
     skip = {"evidence_skip": [*settings.evidence_skip, settings.folder]}  # migrations name what goes, of course
     settings = settings.model_copy(update=skip)
     return contract(of(settings.url), ask.order, migrations, settings, tell, pace=settings.pace)
-
-
-def _failed(error: GreenroomError) -> Finding:
-    return Finding(Verdict.FAIL, _said(error))
-
-
-def _said(error: GreenroomError) -> str:
-    return f"{error.message.rstrip('.')}{f'; {error.hint}' if error.hint else ''}"

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import re
-import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
+from greenroom.adapters.database import program
 from greenroom.adapters.database.contracting import contract
-from greenroom.adapters.database.job import SETTINGS, Answer, Ask, write
+from greenroom.adapters.database.job import Answer, Ask
 from greenroom.adapters.database.judgement import judged
-from greenroom.adapters.database.ledger import Ledger, Outdated, Recorded
+from greenroom.adapters.database.ledger import Ledger, Recorded
+from greenroom.adapters.database.program import answered, failed
 from greenroom.adapters.database.reading import Statement, changes, split
 from greenroom.adapters.database.reading.change import Validate
-from greenroom.adapters.database.running import Hindered, Pace, Refusal, Tell, expand
+from greenroom.adapters.database.running import Pace, Tell, expand
 from greenroom.adapters.database.settings import SqlSettings
 from greenroom.adapters.database.target import dialect_of, of
 from greenroom.adapters.database.work import line, refusal
@@ -30,7 +29,6 @@ from greenroom.adapters.migrators.tool import Step, Tool, ToolMigrator, ToolSett
 from greenroom.domain.model import Verdict
 from greenroom.domain.opinion import Finding
 from greenroom.domain.schema import Migration, Order, Ruled, Ruling, Script, Stage, Stand
-from greenroom.errors import GreenroomError, Permanent, PortError, UsageError
 
 _HINDERED = re.compile(r"lock ?timeout|LockNotAvailable|55P03|deadlock detected|40P01", re.IGNORECASE)
 """What tools print where a lock was not to be had in time: nothing was done."""
@@ -232,48 +230,15 @@ def _insist(
 
 
 def answer(migrator: type[ToolMigrator], ask: Ask, settings: ToolSettings, tell: Tell) -> Answer:
-    """Never raises what Greenroom raises on purpose."""
-    epoch = ask.order.epoch
+    def done() -> Finding:
+        try:
+            return work(migrator.tool_of(settings, commands), ask, settings, tell)
+        except Failed as error:
+            return replace(failed(error), evidence=error.output)
+
     commands = Commands.of(settings, ask.order, Path(ask.folder), tell)
-    try:
-        return Answer(work(migrator.tool_of(settings, commands), ask, settings, tell), epoch)
-    except Outdated as error:
-        return Answer(_failed(error), epoch, outdated=True)
-    except Refusal as error:
-        return Answer(Finding(Verdict.FAIL, error.message, evidence=error.problems), epoch)
-    except Failed as error:
-        return Answer(replace(_failed(error), evidence=error.output), epoch)
-    except (Permanent, UsageError, Hindered) as error:
-        return Answer(_failed(error), epoch)
-    except PortError as error:
-        return Answer(Finding(Verdict.UNKNOWN, _said(error), 5.0), epoch)
+    return answered(done, ask.order.epoch)
 
 
 def main(migrator: type[ToolMigrator]) -> int:
-    """The program: `python -m MODULE ASK.json`, with the settings in its environment."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    document = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    settings = migrator.Settings.model_validate_json(os.environ.pop(SETTINGS))
-    try:
-        write(Path(document["answer"]), answer(migrator, Ask.read(document), settings, _tell).document())
-    except KeyboardInterrupt:
-        _tell("ended on request")
-        return 130
-    return 0
-
-
-def _tell(text: str) -> None:
-    print(" ".join(text.split()), flush=True)
-
-
-def _interrupt(*_: Any) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
-def _failed(error: GreenroomError) -> Finding:
-    return Finding(Verdict.FAIL, _said(error))
-
-
-def _said(error: GreenroomError) -> str:
-    return f"{error.message.rstrip('.')}{f'; {error.hint}' if error.hint else ''}"
+    return program.main(migrator.Settings, partial(answer, migrator))
