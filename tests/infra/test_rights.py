@@ -24,6 +24,7 @@ HOME = {
     "route53": ("aws/dns", "routers/route53"),
     "ecs": ("aws/ecs", "environments/ecs", "artefacts/ecs"),
     "live": ("notifiers/ssm",),
+    "kept": ("notifiers/s3",),
     "static": ("static/",),
 }
 """Where each part's calls are made."""

@@ -22,6 +22,8 @@ locals {
     "scaling"          = ["${local.aws}:application-autoscaling:${local.region}:${local.us}:scalable-target/*"]
     "images"           = local.images
     "output"           = [for group in aws_cloudwatch_log_group.tasks : "${group.arn}:*"]
+    "groups"           = [for group in aws_autoscaling_group.colour : group.arn]
+    "templates"        = [for template in aws_launch_template.both : template.arn]
     "parameter"        = [aws_ssm_parameter.live.arn]
     "roles"            = concat([aws_iam_role.application.arn], aws_iam_role.execution[*].arn)
   }

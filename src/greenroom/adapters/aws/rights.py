@@ -21,6 +21,7 @@ PARTS = {
     "route53": "the router `route53`",
     "ecs": "the environment `ecs`",
     "live": "the notifier `ssm`: who is live, for other tools",
+    "kept": "the notifier `s3`: what is left of a release",
     "static": "the router `static` with `bucket:`",
 }
 """What may be used apart; a policy is made of some of them."""
@@ -110,6 +111,8 @@ RIGHTS: tuple[Right, ...] = (
     # A task definition names the roles that its tasks work as.
     Right("ecs", "", "roles", ("iam:PassRole",), passed_to="ecs-tasks.amazonaws.com"),
     *_rights("live", "parameter", "ssm.get_parameter", "ssm.put_parameter"),
+    *_rights("kept", "bucket", "s3.get_bucket_location"),
+    *_rights("kept", "files", "s3.put_object"),
     *_rights("static", "bucket", "s3.list_objects_v2"),
     *_rights("static", "files", "s3.get_object", "s3.put_object", "s3.copy_object", "s3.delete_objects"),
     *_rights("static", "distribution", "cloudfront.get_distribution", "cloudfront.update_distribution"),
