@@ -12,7 +12,7 @@ import pytest
 
 from greenroom.adapters.aws.client import Client
 from greenroom.adapters.aws.ecs.looking import status
-from greenroom.adapters.aws.ecs.services import services
+from greenroom.adapters.aws.ecs.services import Target, Task, services, tasks
 from greenroom.adapters.aws.ecs.shot import Shot
 from greenroom.adapters.environments.ecs import EcsEnvironment
 from greenroom.domain.model import Colour, EnvironmentStatus, Health, Making, Role
@@ -250,6 +250,26 @@ def test_an_old_answer_is_neither_ready_nor_a_failure(kit: Kit) -> None:
     later = replace(before, begun=now.primary.begun + 60)
     shot = Shot({"shop-blue": replace(now, primary=later), **green})
     assert "somebody else has changed it" in status(settings, shot, BLUE).failed
+
+
+def test_what_autoscaling_adds_is_missed_by_nobody_and_a_task_that_dies_is(kit: Kit) -> None:
+    environment = kit.open(**ALONE)
+    brought(kit, environment, BLUE, kit.spec("1", ACTIVE, workers={}, desired=2))
+    settings, client = kit.settings(**ALONE), kit.client
+    [now] = services(client, kit.cluster.name, ["shop-blue"]).values()
+    green = services(client, kit.cluster.name, ["shop-green"])
+    seen = tasks(client, kit.cluster.name, now, stopped=False)
+    behind = {BLUE: tuple(Target(task.address, 8080, "healthy") for task in seen)}
+    starting = replace(seen[0], status="PROVISIONING", arn=f"{seen[0].arn}-more", address="")
+
+    def look(desired: int, running: int, *there: Task) -> EnvironmentStatus:
+        service = replace(now, desired=desired, running=running, pending=len(there) - running)
+        return status(settings, Shot({"shop-blue": service, **green}, {"shop-blue": there}, behind), BLUE)
+
+    assert look(3, 2, *seen, starting).ready
+    lacking = look(2, 1, seen[0], starting)
+    assert (lacking.ready, lacking.serving) == (False, True)
+    assert "is provisioning" in lacking.detail
 
 
 # --- deaths and faults

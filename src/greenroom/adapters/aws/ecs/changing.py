@@ -57,7 +57,9 @@ class Change:
         count = self._count(again, spec.role)
         if not again or self.head.primary.definition != task or self.head.desired < count:
             self._tell(self.head, reference.main, count)
-        self._mark(self.head, replace(self.marks[self.head.name], told=task, since=self.since[self.head.name]))
+            meant = replace(meant, count=str(count))
+        scaled = self.marks[self.head.name].scaling
+        self._mark(self.head, replace(meant, told=task, since=self.since[self.head.name], scaling=scaled))
         for process, worker in self.settings.workers.items():
             here = self.found[worker.services.of(self.colour)]
             self._worker(here, reference.of(process), worker.desired, spec)
@@ -108,7 +110,8 @@ class Change:
     def _meant(self, service: Service, spec: EnvironmentSpec, task: str) -> Mark:
         """What its tags are to say first: what ECS was told before stays there until it is told something else."""
         before = service.mark
-        return Mark(self.service, spec.release, spec.version, spec.role, self.epoch, task, before.told, before.since)
+        told = (before.told, before.since, before.count)
+        return Mark(self.service, spec.release, spec.version, spec.role, self.epoch, task, *told)
 
     def _busy(self, service: Service) -> bool:
         """Somebody is still at work there, counted or on the way out."""

@@ -58,8 +58,15 @@ class Part:
         return done and not self.elsewhere
 
     @property
+    def wanted(self) -> int:
+        """How many tasks have to be well: what the release was told to have, or fewer, where autoscaling took some away."""
+        counted = self.mark.counted
+        due = self.service.desired if counted is None or not self.complete else min(self.service.desired, counted)
+        return max(due, self.least)
+
+    @property
     def settled(self) -> bool:
-        return not self.stale and self.complete and self.service.running >= self.service.desired
+        return not self.stale and self.complete and self.service.running >= self.wanted
 
 
 def least(settings: EcsSettings, shot: Shot, colour: Colour) -> int:
@@ -157,7 +164,10 @@ def _members(settings: EcsSettings, shot: Shot, colour: Colour, part: Part) -> I
     """One for each task that shall run, whether it does or not."""
     service, ill = part.service, hopeless(part)
     healths = [(Health.UNHEALTHY, ill) if ill else found for found in _healths(shot, colour, part)]
-    missing = max(service.desired, part.least) - len(healths)
+    wanted = part.wanted
+    if part.complete and len(healths) > wanted:  # autoscaling adds some, and nobody misses them while they start
+        healths = [h for h in healths if h[0] is not Health.STARTING] or healths[:wanted]
+    missing = wanted - len(healths)
     healths += [(Health.UNHEALTHY, ill) if ill else (Health.STARTING, "no task yet")] * missing
     well = [number for number, (health, _) in enumerate(healths) if health is Health.HEALTHY]
     if well and not part.complete and (len(well) > 1 or part.mark.holds is Role.IDLE):

@@ -20,7 +20,7 @@ REMOVED = "removed"
 @dataclass(frozen=True, slots=True)
 class Mark:
     """`task`: what the service is to run, as `family:revision`; `told`: what ECS has accepted of that, and `since`: when the
-    deployment began that does it, by ECS's clock.
+    deployment began that does it, by ECS's clock. `count`: how many tasks a release was told to have, when it was last told.
 
     `role`: active, idle or removed; "" if we never said anything. `scaling`: how its autoscaling was before we suspended
     it, "" if we have not.
@@ -34,6 +34,7 @@ class Mark:
     task: str = ""
     told: str = ""
     since: str = ""
+    count: str = ""
     scaling: str = ""
 
     @classmethod
@@ -43,6 +44,11 @@ class Mark:
         with contextlib.suppress(ValueError):
             epoch = int(tags.get(f"{PREFIX}epoch", "0"))
         return cls(epoch=epoch, **found)
+
+    @property
+    def counted(self) -> int | None:
+        """None if that is not known."""
+        return int(self.count) if self.count.isdigit() else None
 
     @property
     def begun(self) -> float:
