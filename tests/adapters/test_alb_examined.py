@@ -124,6 +124,19 @@ def _told_for(service: str) -> list[dict[str, str]]:
     return [{"Key": f"greenroom:{name}", "Value": value} for name, value in tags.items()]
 
 
+def test_stickiness_of_a_group_s_own_is_found(stage: Stage) -> None:
+    attribute = {"Key": "stickiness.enabled", "Value": "true"}
+    green = stage.alb.groups[GREEN]
+    stage.alb.api.modify_target_group_attributes(TargetGroupArn=green.arn, Attributes=[attribute])
+    [problem] = stage.problems()
+    assert problem.startswith(f"router.target_groups.green: {green.name} has stickiness of its own")
+    refusal = {"__type": "x#InvalidLoadBalancerAction", "message": "You must enable group stickiness on a rule"}
+    stage.router().apply(RoutingSpec(Split.all_to(BLUE), stage.backend(BLUE), stage.backend(GREEN)), key())
+    stage.front.faults.append(Fault("refused", "ModifyListener", body=refusal))
+    with pytest.raises(Permanent, match="You must enable group stickiness"):
+        stage.router().apply(RoutingSpec(Split.none()), key())
+
+
 def test_a_missing_right_is_named_with_action_and_resource(stage: Stage) -> None:
     for operation in ("DescribeListeners", "DescribeTargetGroups", "DescribeTags", "DescribeLoadBalancers"):
         stage.front.faults[:] = [Fault("denied", operation)]

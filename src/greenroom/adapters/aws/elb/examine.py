@@ -39,7 +39,7 @@ def problems(settings: AlbSettings, place: Place) -> list[str]:
         if found:
             return found
         found = [*_groups(groups), *_forwards(settings, doors, groups), *_tagged(settings, place, balancer, groups)]
-        return found + _attached(balancer, groups)
+        return [*found, *_attached(balancer, groups), *_sticky(balancer, groups)]
     except PortError as error:
         return [f"router: {error.message} {error.hint}".strip()]
 
@@ -189,6 +189,16 @@ def _attached(balancer: Balancer, groups: Mapping[Colour, Group]) -> list[str]:
                 "test route's"
             )
     return found
+
+
+def _sticky(balancer: Balancer, groups: Mapping[Colour, Group]) -> list[str]:
+    """AWS then wants the forward to be sticky too, and its cookie goes before the weights."""
+    return [
+        f"router.target_groups.{colour}: {group.name} has stickiness of its own (stickiness.enabled), which would hold "
+        "clients on the old colour whatever the weights are: switch it off, and keep sessions where both colours find them"
+        for colour, group in groups.items()
+        if balancer.attributes(group).get("stickiness.enabled") == "true"
+    ]
 
 
 def _delays(settings: AlbSettings, balancer: Balancer, group: Group) -> Sequence[str]:

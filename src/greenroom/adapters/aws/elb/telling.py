@@ -174,7 +174,7 @@ class Teller:
         try:
             self._balancer.tell(door, actions.write(door.actions, forward))
         except Refusal as error:
-            if not forward.to_nobody or error.code not in _NO_WEIGHT:
+            if not forward.to_nobody or error.code not in _NO_WEIGHT or "stickiness" in error.message:
                 raise
             # With a fixed answer nobody is sent anywhere either; but then the groups are in no listener.
             nobody = Forward(other=f"fixed-response {actions.NOBODY}")
