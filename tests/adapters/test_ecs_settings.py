@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from greenroom.adapters.aws.ecs import foresight
+from greenroom.adapters.aws.ecs import cost, foresight
 from greenroom.adapters.aws.ecs.fargate import PRICES, SIZES, estimate, unplaceable
 from greenroom.adapters.aws.ecs.names import EcrImage, Reference, at
 from greenroom.adapters.aws.ecs.settings import EcsSettings
-from greenroom.domain.model import Making
+from greenroom.domain.model import Colour, Making, Role
 from greenroom.errors import Permanent
 from tests.ecs_kit import KEY, Kit
 from tests.rigs.aws_front import ACCOUNT, REGION, Fault, Front, moto, nobody
@@ -163,6 +163,21 @@ def test_a_right_that_is_missing_is_named(kit: Kit) -> None:
     kit.front.faults.append(Fault("denied", "DescribeServices", body={"Message": text}))
     [found] = foresight.problems(kit.settings(), kit.place)
     assert "denies ecs:DescribeServices on service/shop to arn:aws:iam::1:user/ci" in found
+
+
+@real
+@on_moto
+def test_what_a_warm_colour_costs_is_said_of_fargate_only(kit: Kit) -> None:
+    more: dict[str, Any] = {"workers": {}, "desired": 3, "task_definition": None}
+    more["task"] = {"family": f"{kit.family}-own", "cpu": 512, "memory": 1024}
+    assert cost.warm(kit.settings(**more), kit.place, 3600) == "", "nothing is live"
+    spec = kit.spec("1", Role.ACTIVE, **more)
+    kit.open(**more).apply(Colour.BLUE, spec, KEY)
+    assert cost.warm(kit.settings(**more), kit.place, 3600) == "", "on machines of their own"
+    kit.cluster.of("shop-blue").launch_type = "FARGATE"
+    told = cost.warm(kit.settings(**more), kit.place, 7200)
+    assert told.startswith("about 0.17 US$ on Fargate: 3 tasks of 0.5 vCPU and 1 GB for 2 h, by list prices of ")
+    assert cost.warm(kit.settings(**more), kit.place, 0) == ""
 
 
 # --- what is registered

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from greenroom.adapters.aws.client import Client
-from greenroom.adapters.aws.ecs import facts, foresight, scaling
+from greenroom.adapters.aws.ecs import cost, facts, foresight, scaling
 from greenroom.adapters.aws.ecs.changing import Change
 from greenroom.adapters.aws.ecs.definitions import Definitions
 from greenroom.adapters.aws.ecs.heard import Heard
@@ -31,6 +31,7 @@ class EcsEnvironment:
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.ROLES, Capability.PARITY})
     problems = staticmethod(foresight.problems)
     hazards = staticmethod(foresight.hazards)
+    warm_cost = staticmethod(cost.warm)
 
     @staticmethod
     def afar(written: Mapping[str, Any]) -> bool:
