@@ -96,7 +96,7 @@ class Installed(Standing):
         assert self.loaded is not None
         router = self.loaded.sections.router.type
         if Capability.WEIGHTS not in getattr(plugins.find("router", router), "capabilities", (Capability.WEIGHTS,)):
-            text = f"the router `{router}` can only switch all traffic at once: a drill would show the candidate to everybody"
+            text = f"the router `{router}` can only switch all traffic at once: a drill would show it to everybody"
             raise Refused(text, hint="`greenroom deploy VERSION`, then `greenroom rollback`, when users may see it")
         steps = (Step(1, REHEARSAL), Step(100))
         drill = replace(self.loaded.plan, steps=steps, bake=REHEARSAL, gates=(), keep_failed=0.0, rehearsal=True)

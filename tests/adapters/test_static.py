@@ -708,5 +708,5 @@ def test_what_one_pointer_cannot_do_is_said_when_the_file_is_read_or_the_command
         with pytest.raises(UsageError, match=says):
             open_service(file, {})
     file.write_text(text)
-    with pytest.raises(Refused, match="a drill would show the candidate to everybody"):
+    with pytest.raises(Refused, match="a drill would show it to everybody"):
         open_service(file, {}).rehearse("2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -222,6 +223,8 @@ def test_ft_22_what_edges_do_not_have_yet_is_not_done(front: Front) -> None:
     router.apply(routed(GREEN, blue, green), KEY)
     seen = router.observe()
     assert (seen.live, seen.settled) == (None, False)
+    assert seen.settles_at is not None
+    assert seen.settles_at > time.time() + 600, "a change needs minutes, and is waited for"
     assert seen.detail == "CloudFront is bringing it to its edges"
     by_url = front.router()
     assert by_url.observe().live == Split.all_to(BLUE)

@@ -6,6 +6,7 @@ counts as settled when CloudFront says that every edge has it and that the old p
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -80,6 +81,7 @@ class Distribution:
             live_revision=told.revision if told and settled else "",
             revision=told.revision if told else "",
             epoch=told.epoch if told else 0,
+            settles_at=told.extra["at"] + self._settings.edges if told and not settled else None,
             unfinished=unfinished,
             detail="; ".join(text for text in (trouble, detail) if text),
         )
@@ -189,11 +191,12 @@ class Distribution:
             self._write(replace(told, extra={**told.extra, "invalidation": invalidation}), held)
 
     def _extra(self, told: Told, before: Told | None, path: str, test: str, picture: Picture) -> Mapping[str, Any]:
-        """`forget`: since the path was changed last, edges may hold pages of the version before."""
+        """`at`: when the path was changed last; `forget`: since then, edges may hold pages of the version before."""
         same = before is not None and before.extra["path"][0] == path
         known: Mapping[str, Any] = before.extra if before is not None and same else {}
         moving = picture.main.path != path
         return {
+            "at": time.time() if moving else known.get("at", time.time()),
             "path": [path, picture.main.path if moving else path],
             "test": test,
             "forget": True if moving else known.get("forget", False),

@@ -145,6 +145,9 @@ class RouterSettings(Shelf):
     origin: str = Field(
         default="", description="Which of its origins is switched. Default: the only one that is this bucket."
     )
+    edges: Seconds = Field(
+        default=900.0, description="How long CloudFront may take until every edge has a change; then it is taken back."
+    )
     invalidate: tuple[str, ...] = Field(
         default=("/*",),
         description="Paths that CloudFront forgets after a switch; `[]` if everything unhashed is `no-cache`.",
