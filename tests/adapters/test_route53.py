@@ -507,6 +507,27 @@ def test_ft_23_killed_between_any_two_calls_the_next_telling_converges(stage: St
     assert len(zones) == 2
 
 
+def test_ft_23_a_first_telling_that_was_cut_converges_too(stage: Stage) -> None:
+    settings = several(stage)
+    for number in range(20):
+        stage.cloud.allowed = number
+        told = False
+        with contextlib.suppress(PortError):
+            stage.router(**settings).apply(to(ALL_BLUE), key())
+            told = True
+        stage.cloud.allowed = None
+        seen = stage.router(**settings).observe()
+        assert not seen.unfinished or (seen.told == to(ALL_BLUE) and not seen.settled)
+        assert seen.settled is told
+        stage.router(**settings).apply(to(ALL_BLUE), key())
+        assert stage.router(**settings).observe().settled
+        if told:
+            break
+        stage.router(**settings).remove()
+    assert told
+    assert number >= 5
+
+
 def names(settings: dict[str, Any]) -> list[tuple[str, str]]:
     shown = {"*": "\\052"}
     return [(one["zone"], shown.get(one["name"][0], one["name"][0]) + one["name"][1:]) for one in settings["records"]]
