@@ -46,6 +46,11 @@ NAMES = {
     "bucket": "shop-front",
     "distribution": "E1ABCDEF",
 }
+GUIDE = (
+    ["journal", "cloudwatch", "alb", "ecs", "live"],
+    NAMES | {"listener": "shop/*", "rule": "shop/*"},
+)
+"""What docs/guides/aws.md shows."""
 ON_ALL = {"cloudwatch:GetMetricData", "cloudwatch:DescribeAlarms"}
 """Actions that know resources, and are allowed on all: the guide of CloudWatch says why."""
 
@@ -144,3 +149,9 @@ def test_a_policy_is_small_and_says_what_it_lacks() -> None:
 def test_the_module_has_the_same_table() -> None:
     written = ROOT / "infra" / "terraform" / "modules" / "greenroom" / "rights.json"
     assert written.read_text(encoding="utf-8") == rights.table(), "python -m greenroom.adapters.aws.rights > it"
+
+
+def test_the_guide_shows_the_policy() -> None:
+    page = (ROOT / "docs" / "guides" / "aws.md").read_text(encoding="utf-8")
+    [shown] = re.findall(r"^```json\n(.*?)^```", page, re.M | re.S)
+    assert json.loads(shown) == rights.policy(*GUIDE)
