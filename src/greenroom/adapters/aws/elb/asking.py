@@ -46,13 +46,13 @@ class Heard:
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """`colours`: answers by colour. `strange`: what is neither a colour's name nor the version that one was told with.
-    `both`: some hold the version that both were told with.
+    `both`: some hold the version that both were told with. `refused`: statuses of answers that hold neither.
     """
 
     colours: Counter[Colour]
     strange: tuple[str, ...] = ()
     both: bool = False
-    refused: int = 0
+    refused: tuple[int, ...] = ()
     silent: tuple[str, ...] = ()
 
     @property
@@ -178,4 +178,4 @@ def understood(heard: Heard, told: RoutingSpec) -> Evidence:
             both = True
         else:
             strange.append(value[:60])
-    return Evidence(colours, tuple(strange), both, heard.refused.total(), heard.silent)
+    return Evidence(colours, tuple(strange), both, tuple(sorted(heard.refused)), heard.silent)

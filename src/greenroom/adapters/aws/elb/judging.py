@@ -192,7 +192,8 @@ def _live(
         return None, f"answers hold {', '.join(map(repr, evidence.strange[:3]))}, which is neither colour nor version"
     seen = evidence.split
     if seen is None or (evidence.nothing and shown != Split.none()):
-        return None, silent or "answers through the load balancer hold neither colour nor version"
+        statuses = ", ".join(map(str, evidence.refused))
+        return None, silent or f"answers through the load balancer ({statuses}) hold neither colour nor version"
     if shown is None or told.late or any(shown.of(colour) == 0 for colour in evidence.colours):
         return seen, silent
     if shown == Split.none():
