@@ -609,6 +609,27 @@ def test_it_asks_seldom(stage: Stage) -> None:
     assert stage.calls() == ["ListResourceRecordSets"] * 3  # in sync is in sync
 
 
+def test_at_rest_it_asks_once_a_minute(stage: Stage, clock: Clock) -> None:
+    steady = Clock()
+    router = Route53Router(stage.configured(observe=None), stage.place, now=clock, steady=steady)
+    router.apply(to(ALL_BLUE), key())
+    clock.at += 1000
+    router.observe()
+    stage.calls()
+    for _ in range(130):
+        steady.at += 1
+        router.observe()
+    assert stage.calls().count("ListResourceRecordSets") == 2
+    stage.set({BLUE: 10, GREEN: 90})
+    router.anew()  # before anything is done on what was seen
+    assert router.observe().told == to(Split(10, 90))
+    stage.calls()
+    for _ in range(20):
+        steady.at += 1
+        router.observe()
+    assert stage.calls().count("ListResourceRecordSets") == 4
+
+
 def test_the_idle_colour_has_an_address_of_its_own(stage: Stage) -> None:
     router = stage.router(url="")
     assert router.reach()[0] == f"https://{stage.name}"

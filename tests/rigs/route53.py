@@ -291,6 +291,7 @@ class Door:
     ) -> None:
         self._where, self._name, self._server, self._fixed = where, name, server, fixed
         self._kept: tuple[float, str] | None = None
+        self._connections = threading.local()
         self._front = _serve(self._handle)
         self.url = f"http://127.0.0.1:{self._front.server_port}"
 
@@ -319,13 +320,11 @@ class Door:
         if there is None:
             _say(request, 503, b"nobody")
             return
-        connection = http.client.HTTPConnection(*there, timeout=10)
-        try:
-            connection.request(request.command, request.path, body, {"x-from": "door"})
-            response = connection.getresponse()
-            _say(request, response.status, response.read(), dict(response.getheaders()))
-        finally:
-            connection.close()
+        kept = self._connections.__dict__
+        connection = kept.setdefault(str(there), http.client.HTTPConnection(*there, timeout=10))
+        connection.request(request.command, request.path, body, {"x-from": "door"})
+        response = connection.getresponse()
+        _say(request, response.status, response.read(), dict(response.getheaders()))
 
 
 def _serve(handle: Callable[[BaseHTTPRequestHandler], None]) -> ThreadingHTTPServer:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from greenroom.adapters.aws.access import Access
+from greenroom.adapters.aws.client import Client
 from greenroom.adapters.aws.dns.settings import Route53Settings
 from greenroom.adapters.routers.route53 import Route53Router
 from greenroom.domain.model import Backend, Colour, Endpoint
@@ -31,6 +33,7 @@ class Stage(Routed):
         domain = f"d{uuid4().hex[:8]}.example"
         self.domain, self.name = domain, f"shop.{domain}"
         self.zone = self.cloud.zone(domain)
+        self.client = Client(Access(region=REGION, endpoint=self.cloud.url))
         self.place = Place("shop", folder / "greenroom.yaml", folder / ".greenroom")
         self.given = settings
         self.running: dict[Colour, Server] = {}
@@ -66,8 +69,9 @@ class Stage(Routed):
 
     def router(self, *, pace: float = 0.0, now: Any = None, **settings: Any) -> Route53Router:
         """As another process would make it; with other settings if given."""
+        configured = self.configured(**settings)
         more = {} if now is None else {"now": now}
-        return Route53Router(self.configured(**settings), self.place, pace=pace, **more)
+        return Route53Router(configured, self.place, pace=pace, client=self.client, **more)
 
     def problems(self, **settings: Any) -> list[str]:
         return Route53Router.problems(self.configured(**settings), self.place)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
+from threading import Lock
 from typing import ClassVar
 
 from greenroom.adapters.aws.client import Client
@@ -23,8 +24,19 @@ from greenroom.domain.model import Routing, RoutingSpec
 from greenroom.errors import Permanent
 from greenroom.ports import ActionKey, Capability, Place
 
+CALM_AFTER, CALM_PACE = 900.0, 60.0
+"""Seconds after the last move, and then between two looks: an account has five requests a second for all that look."""
 _HEARD_FOR = 1.0
 """Seconds: name servers are asked no more often than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The last move that this process told. `waited`: changes that are not everywhere yet; `synced`: since when all are."""
+
+    moved: int = 0
+    waited: frozenset[str] = frozenset()
+    synced: float | None = None
 
 
 class Route53Router:
@@ -34,38 +46,53 @@ class Route53Router:
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.WEIGHTS, Capability.TEST_ROUTE})
 
     def __init__(
-        self, settings: Route53Settings, place: Place, *, pace: float = PACE, now: Callable[[], float] = time.time
+        self,
+        settings: Route53Settings,
+        place: Place,
+        *,
+        pace: float = PACE,
+        now: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+        client: Client | None = None,
     ) -> None:
-        self._settings, self._service, self._now = settings, place.service, now
-        self._glance: Glance[World] = Glance(self._look, pace)
-        self._heard: Glance[Sequence[Answered]] = Glance(self._hear, min(pace, _HEARD_FOR))
-        self._made: tuple[int, frozenset[str]] = (0, frozenset())
-        self._synced: float | None = None
+        self._settings, self._service, self._now, self._given = settings, place.service, now, client
+        self._glance: Glance[World] = Glance(self._look, pace, steady=steady)
+        self._calm: Glance[World] = Glance(self._glance.see, CALM_PACE, steady=steady)
+        self._is_calm = False
+        self._heard: Glance[Sequence[Answered]] = Glance(self._hear, min(pace, _HEARD_FOR), steady=steady)
+        self._made, self._lock = _Made(), Lock()
 
     # observing
 
     def observe(self) -> Routing:
-        world = self._glance.see()
+        """By name servers at every look; by AWS not as often, where nothing was moved for long and all is as it was told."""
+        world = (self._calm if self._is_calm else self._glance).see()
         heard = self._heard.see() if self._settings.observe is not None and world.record is not None else None
-        return judging.routing(world, self._terms, heard, self._now())
+        seen = judging.routing(world, self._terms, heard, self._now())
+        moved = world.record.at if world.record else 0.0
+        calm = self._now() >= moved + CALM_AFTER and (seen.settled or not seen.running)
+        if not calm:
+            self._calm.anew()
+        self._is_calm = calm
+        return seen
 
     def anew(self) -> None:
         """The next look asks AWS."""
+        self._is_calm = False
         self._glance.anew()
         self._heard.anew()
 
     def _look(self) -> World:
         world = self._zones.look()
-        moved, waited = self._made
-        if world.record is None or world.record.moved != moved:
+        made = self._made
+        if world.record is None or world.record.moved != made.moved:
             return world
-        left = frozenset(change for change in waited if not self._zones.in_sync(change))
-        if self._made[0] != moved:
-            return world  # something else was told meanwhile
-        if not left and self._synced is None:
-            self._synced = self._now()
-        self._made = moved, left
-        return replace(world, pending=bool(left), synced=self._synced)
+        left = frozenset(change for change in made.waited if not self._zones.in_sync(change))
+        synced = self._now() if made.synced is None and not left else made.synced
+        with self._lock:
+            if self._made is made:  # else something was told meanwhile
+                self._made = _Made(made.moved, left, synced)
+        return replace(world, pending=bool(left), synced=synced)
 
     def _hear(self) -> Sequence[Answered]:
         from greenroom.adapters.aws.dns.asking import hear
@@ -85,7 +112,8 @@ class Route53Router:
             fence(world, self._terms, key.epoch)
             told, changes = Teller(self._zones, self._terms, world).tell(spec, key.epoch, self._now())
             if changes and (world.record is None or told.moved != world.record.moved):
-                self._synced, self._made = None, (told.moved, frozenset(changes))
+                with self._lock:
+                    self._made = _Made(told.moved, frozenset(changes))
         finally:
             self.anew()
 
@@ -119,7 +147,7 @@ class Route53Router:
 
     @cached_property
     def _zones(self) -> Zones:
-        return Zones(Client(self._settings), self._settings, self._service)
+        return Zones(self._given or Client(self._settings), self._settings, self._service)
 
     @cached_property
     def _servers(self) -> Mapping[str, tuple[str, ...]]:
