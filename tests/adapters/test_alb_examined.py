@@ -137,6 +137,17 @@ def test_stickiness_of_a_group_s_own_is_found(stage: Stage) -> None:
         stage.router().apply(RoutingSpec(Split.none()), key())
 
 
+def test_what_is_live_has_to_tell_its_colour_before_a_deploy(stage: Stage) -> None:
+    silent = {"observe": {"header": "x-nobody-sets"}}
+    assert stage.problems(**silent) == []  # nothing is live yet
+    stage.route(stage.backend(BLUE), stage.backend(GREEN))
+    assert stage.problems() == []
+    [problem] = stage.problems(**silent)
+    assert problem.startswith(f"router.observe: answers of {stage.url} (status 200) hold neither colour nor version")
+    [problem] = stage.problems(url="http://127.0.0.1:9")
+    assert problem.startswith("router.observe: http://127.0.0.1:9 at 127.0.0.1: ")
+
+
 def test_a_missing_right_is_named_with_action_and_resource(stage: Stage) -> None:
     for operation in ("DescribeListeners", "DescribeTargetGroups", "DescribeTags", "DescribeLoadBalancers"):
         stage.front.faults[:] = [Fault("denied", operation)]

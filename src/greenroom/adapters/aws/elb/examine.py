@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from greenroom.adapters.aws.client import Client
 from greenroom.adapters.aws.elb import record
+from greenroom.adapters.aws.elb.asking import Asking
 from greenroom.adapters.aws.elb.balancer import Balancer, Door, Group, balancer_of, missing
-from greenroom.adapters.aws.elb.reaching import asking_for
+from greenroom.adapters.aws.elb.reaching import Reach, asking_for
+from greenroom.adapters.aws.elb.record import Record
 from greenroom.adapters.aws.elb.settings import AlbSettings, is_rule
 from greenroom.adapters.aws.troubles import Refusal
-from greenroom.domain.model import Colour
+from greenroom.domain.model import Colour, Split
 from greenroom.errors import PortError
 from greenroom.ports import Place
 
@@ -38,8 +40,10 @@ def problems(settings: AlbSettings, place: Place) -> list[str]:
         groups = balancer.groups_anew()
         if found:
             return found
-        found = [*_groups(groups), *_forwards(settings, doors, groups), *_tagged(settings, place, balancer, groups)]
-        return [*found, *_attached(balancer, groups), *_sticky(balancer, groups)]
+        known, found = _tagged(settings, place, balancer, groups)
+        found = [*_groups(groups), *_forwards(settings, doors, groups), *found]
+        found = [*found, *_attached(balancer, groups), *_sticky(balancer, groups)]
+        return found or _unheard(settings, balancer, known)
     except PortError as error:
         return [f"router: {error.message} {error.hint}".strip()]
 
@@ -156,19 +160,42 @@ def _forwards(settings: AlbSettings, doors: Mapping[str, Door], groups: Mapping[
     return found
 
 
-def _tagged(settings: AlbSettings, place: Place, balancer: Balancer, groups: Mapping[Colour, Group]) -> list[str]:
-    names = {colour: group.name for colour, group in groups.items()}
+def _tagged(
+    settings: AlbSettings, place: Place, balancer: Balancer, groups: Mapping[Colour, Group]
+) -> tuple[Record | None, list[str]]:
+    """What was told last, if anything was; and who by, if not by us."""
+    names, known = {colour: group.name for colour, group in groups.items()}, None
     for arn, tags in balancer.tags(settings.public).items():
         try:
-            known = record.read(tags, names)
+            known = record.read(tags, names) or known
         except ValueError:
             continue  # told anew, it is whole again
         if known is not None and known.service != place.service:
-            return [
+            return known, [
                 f"{key_of(settings, arn)}: {arn} belongs to the service {known.service}: give each service a listener or a "
                 "rule of its own; if that service is gone, remove the tags greenroom:… there"
             ]
-    return []
+    return known, []
+
+
+def _unheard(settings: AlbSettings, balancer: Balancer, known: Record | None) -> list[str]:
+    """What is live now has to tell its colour, or no switch could be seen."""
+    if settings.observe is None or known is None or known.spec.split == Split.none():
+        return []
+    urls = Reach(balancer, settings).asked()
+    heard = Asking(settings.observe, urls).hear()
+    if heard.values:
+        return []
+    if heard.refused:
+        statuses = ", ".join(map(str, sorted(heard.refused)))
+        return [
+            f"router.observe: answers of {', '.join(urls)} (status {statuses}) hold neither colour nor version where it "
+            "says: correct it; or release once without it, if only the next version tells"
+        ]
+    return [
+        f"router.observe: {'; '.join(heard.silent[:2]) or 'nothing answers'}: give in `url` an address that this machine "
+        "reaches, or leave `observe` out"
+    ]
 
 
 def _attached(balancer: Balancer, groups: Mapping[Colour, Group]) -> list[str]:
