@@ -29,7 +29,7 @@ from moto.ecs.models import EC2ContainerServiceBackend, ecs_backends
 from tests.process_kit import WORKER
 from tests.rigs.aws_front import ACCOUNT, REGION
 
-TICK = 0.01
+TICK = 0.02
 DRAINS_FOR = 0.15
 """Seconds between leaving the target group and SIGTERM, that stand for its deregistration delay."""
 PATIENCE = 60.0
@@ -273,7 +273,7 @@ class Cluster:
             if self.trouble:
                 raise AssertionError(f"the cluster has stopped: {self.trouble!r}") from self.trouble
             assert time.monotonic() < end, f"not within {PATIENCE:g} s: {what}"
-            time.sleep(0.01)
+            time.sleep(0.04)
 
     # misfortune
 
