@@ -40,6 +40,7 @@ from greenroom.errors import Permanent, PortError, Refused, UsageError
 from greenroom.ports import ActionKey, Paced, Place
 from greenroom.testing import traffic
 from greenroom.wiring import open_service
+from tests.docs.pages import blocks
 from tests.rigs.static import Press, Rooms, Site, asset, write_version
 
 BLUE, GREEN, NONE = Colour.BLUE, Colour.GREEN, Backend()
@@ -710,3 +711,28 @@ def test_what_one_pointer_cannot_do_is_said_when_the_file_is_read_or_the_command
     file.write_text(text)
     with pytest.raises(Refused, match="a drill would show it to everybody"):
         open_service(file, {}).rehearse("2")
+
+
+@pytest.mark.real
+def test_the_guides_nginx_serves_what_the_guide_says(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    page = Path(__file__).parents[2] / "docs" / "guides" / "static.md"
+    (servers,) = [block.text for block in blocks(page) if block.language == "nginx"]
+    for name, port in (("shop.example", site.port), ("idle.shop.example", site.test_port)):
+        servers = servers.replace(f"server_name {name};", f"server_name {name}; listen 127.0.0.1:{port};")
+    site.configure(servers.replace("/var/www/shop", str(site.root)))
+    blue, green = site.backend(BLUE), site.backend(GREEN)
+    site.start()
+    try:
+        router = site.router()
+        router.apply(routed(BLUE, blue, green, test=GREEN), KEY)
+        settled(site, router)
+        for url, colour in ((site.url, "blue"), (site.test_url, "green")):
+            for path in ("/", "/index.html", "/deep/link"):
+                assert traffic.ask(url, path).text.startswith(colour)
+        page_of, script = traffic.ask(site.url), f"/{asset('blue 1.0')}"
+        assert page_of.headers["cache-control"] == "no-cache"
+        assert traffic.ask(site.url, script).headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert traffic.ask(site.url, "/assets/nowhere-0a1b2c3d.js").status == 404, "never the page in its place"
+    finally:
+        site.end()

@@ -45,9 +45,12 @@ http {{
   client_body_temp_path {run}/body; proxy_temp_path {run}/proxy;
   fastcgi_temp_path {run}/f; uwsgi_temp_path {run}/u; scgi_temp_path {run}/s;
   access_log off; keepalive_requests 1000000;
+  {servers}
+}}
+"""
+SERVERS = """
   server {{ listen 127.0.0.1:{port}; root {inside}/live; index index.html; }}
   server {{ listen 127.0.0.1:{test_port}; root {inside}/idle; index index.html; }}
-}}
 """
 
 
@@ -125,13 +128,15 @@ class Site:
         self.port, self.test_port = free_ports(2)
         self.url, self.test_url = (f"http://127.0.0.1:{port}" for port in (self.port, self.test_port))
         self.place = Place(service, folder / "greenroom.yaml", folder / ".greenroom")
-        user = "user root; " if os.geteuid() == 0 else ""
         self._conf = folder / "nginx.conf"
-        self._conf.write_text(
-            CONFIGURATION.format(user=user, run=self.run, inside=self.inside, port=self.port, test_port=self.test_port)
-        )
+        self.configure(SERVERS.format(inside=self.inside, port=self.port, test_port=self.test_port))
         self._process: subprocess.Popen[bytes] | None = None
         self._version = 0
+
+    def configure(self, servers: str) -> None:
+        """What nginx serves, from its next start on."""
+        user = "user root; " if os.geteuid() == 0 else ""
+        self._conf.write_text(CONFIGURATION.format(user=user, run=self.run, servers=servers))
 
     def __enter__(self) -> Site:
         self.start()
