@@ -612,6 +612,15 @@ def test_what_is_published_is_what_prepare_has_built(press: Press) -> None:
 
 
 @pytest.mark.real
+def test_a_folder_of_somebody_else_is_not_published_through_a_link(press: Press) -> None:
+    spec = press.spec("1", prepare=["ln -s /etc dist"], publish="dist")
+    artefact = press.open()
+    artefact.apply(spec, KEY)
+    press.wait(lambda: artefact.observe(spec).state is Making.FAILED, "it failed")
+    assert "is a link out of the source" in artefact.observe(spec).detail
+
+
+@pytest.mark.real
 def test_the_source_may_be_on_another_file_system(press: Press) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
         if os.stat(other).st_dev == os.stat(press.folder).st_dev:
@@ -674,6 +683,15 @@ def test_nothing_of_aws_is_imported_for_a_folder() -> None:
         "assert 'boto3' not in sys.modules and 'botocore' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_a_root_where_nothing_was_published_is_not_made_by_a_router(tmp_path: Path) -> None:
+    place = Place("shop", tmp_path / "greenroom.yaml", tmp_path / ".greenroom")
+    router = StaticRouter(RouterSettings(root="elsewhere"), place)
+    with pytest.raises(Permanent, match="nothing was published in it"):
+        router.apply(routed(BLUE, Backend((Endpoint("r-1-0", 0),), "1", "r-1")), KEY)
+    router.remove()
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_an_artefact_of_another_folder_is_not_taken(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +18,11 @@ from greenroom.adapters.routers.static import StaticRouter
 from greenroom.adapters.static.examine_cloud import bucket_problems, distribution_problems
 from greenroom.adapters.static.files import Unfit, survey
 from greenroom.adapters.static.local import Wanted
+from greenroom.adapters.static.patient import Patient
 from greenroom.adapters.static.settings import EnvironmentSettings, RouterSettings
 from greenroom.adapters.static.upload import forget_release, upload
 from greenroom.domain.model import Backend, Colour, EnvironmentSpec, Role, Routing, RoutingSpec, Split
-from greenroom.errors import Permanent, Temporary
+from greenroom.errors import Permanent, Temporary, Uncertain
 from greenroom.ports import ActionKey, Paced, Place
 from greenroom.testing import traffic
 from tests.rigs import aws_front
@@ -129,6 +132,57 @@ def test_killed_at_any_call_an_upload_goes_on_where_it_was_and_overwrites_nothin
     versions = front.cloud.s3.get_paginator("list_object_versions").paginate(Bucket=front.cloud.bucket)
     old = [one["Key"] for page in versions for one in page.get("Versions", ()) if not one["IsLatest"]]
     assert [key for key in old if "/releases/" in key] == []
+
+
+class Shaky:
+    """Each request is throttled once, and then done without an answer once, before it is answered."""
+
+    def __init__(self, client: Client) -> None:
+        self._client, self.asked = client, Counter[str]()
+        self._lock = threading.Lock()
+
+    def read(self, service: str, operation: str, about: str = "", /, **parameters: Any) -> Mapping[str, Any]:
+        self._throttle(operation, parameters)
+        return self._client.read(service, operation, about, **parameters)
+
+    def write(self, service: str, operation: str, about: str = "", /, **parameters: Any) -> Mapping[str, Any]:
+        number = self._throttle(operation, parameters)
+        if number == 2:
+            self._client.write(service, operation, about, **parameters)
+            raise Uncertain("no answer")
+        return self._client.write(service, operation, about, **parameters)
+
+    def _throttle(self, operation: str, parameters: Mapping[str, Any]) -> int:
+        with self._lock:
+            name = f"{operation} {parameters.get('Key') or parameters.get('Prefix')}"
+            self.asked[name] += 1
+            if self.asked[name] == 1:
+                raise Temporary("slow down", retry_after=2.0)
+            return self.asked[name]
+
+
+def test_ft_22_what_is_throttled_or_gets_no_answer_is_sent_again_and_only_once_there(
+    front: Front, tmp_path: Path
+) -> None:
+    slept: list[float] = []
+    for version in ("1", "2"):
+        write_version(tmp_path / version, "page", version)
+        found, shaky = survey(tmp_path / version, ()), Shaky(front.cloud.client)
+        reference = upload(order(front.cloud), found, wanted(version), Patient(shaky, slept.append))
+        below = reference.removeprefix(f"s3://{front.cloud.bucket}/")
+        for file in found.files:
+            kept = front.cloud.object(f"{below}/{file.path}")
+            assert kept is not None
+            assert kept[0] == file.real.read_bytes()
+    assert front.cloud.object(f"{below}/{asset('page 1')}") is not None
+    assert max(slept) >= 2.0, "as long as AWS says"
+
+    def never(_: float) -> None:
+        for name in shaky.asked:
+            shaky.asked[name] = 0
+
+    with pytest.raises(Temporary, match="slow down"):
+        upload(order(front.cloud), found, wanted("3"), Patient(shaky, never))
 
 
 def test_what_somebody_else_has_put_there_is_not_overwritten(front: Front, tmp_path: Path) -> None:

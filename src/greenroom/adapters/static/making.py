@@ -61,12 +61,12 @@ def published(order: Mapping[str, Any], copied: Path) -> str:
     """Where the version is."""
     wanted = Wanted(**order["wanted"])
     try:
-        found = survey(copied / order["publish"], order["hashed"])
+        found = survey(_inside(copied, order["publish"]), order["hashed"])
         print(f"publishing {len(found.files)} files", flush=True)
         if order["bucket"]:
-            from greenroom.adapters.static.upload import upload
+            from greenroom.adapters.static.upload import upload_patiently
 
-            return upload(order["bucket"], found, wanted)
+            return upload_patiently(order["bucket"], found, wanted)
         return publish(Root(order["root"], wanted.service), found, wanted)
     except Unfit as error:
         raise SystemExit(str(error)) from None
@@ -74,6 +74,14 @@ def published(order: Mapping[str, Any], copied: Path) -> str:
         raise SystemExit(f"{error.message}{'; ' + error.hint if error.hint else ''}") from None
     except OSError as error:
         raise SystemExit(f"it cannot be published: {error.strerror}: {error.filename}") from None
+
+
+def _inside(copied: Path, publish: str) -> Path:
+    """`Unfit` for a folder that a link leads to, somewhere else."""
+    folder, whole = copied / publish, copied.resolve()
+    if whole not in (folder.resolve(), *folder.resolve().parents):
+        raise Unfit(f"`publish`: {publish} is a link out of the source, which would publish something else")
+    return folder
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from greenroom.adapters.hosts.fenced import Change, Command, Failed, Folder, put
+from greenroom.adapters.hosts.fenced import Change, Command, Failed, put
 from greenroom.adapters.hosts.local import LocalHost
 from greenroom.adapters.static.settings import MARK
 from greenroom.adapters.static.versions import Manifest, Mark, read_manifest, read_mark
@@ -88,9 +88,14 @@ class Root:
         `Permanent` where it is not ours, may not be written, was changed under a newer lease, or where a condition (`holds`)
         does not hold.
         """
+        if not self.there:
+            raise Permanent(
+                f"{self.folder} is not there: nothing was published in it",
+                hint="look whether `root` is the same in `environment` and `router`",
+            )
         ours = Command(("sh", "-c", _OURS, "sh", self.service))
         try:
-            put(self._host, str(self.folder), epoch, Folder(".", 0o755), ours, *changes)
+            put(self._host, str(self.folder), epoch, ours, *changes)
         except Failed as error:
             self.claimed()
             raise Permanent(error.message) from None

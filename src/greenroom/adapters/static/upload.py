@@ -16,6 +16,7 @@ from greenroom.adapters.static.asked import Asked
 from greenroom.adapters.static.files import File, Survey, Unfit
 from greenroom.adapters.static.local import Wanted
 from greenroom.adapters.static.objects import Clash, Entry, Objects
+from greenroom.adapters.static.patient import Patient
 from greenroom.adapters.static.settings import EnvironmentSettings
 from greenroom.adapters.static.shelf import Shelf
 from greenroom.adapters.static.standing import read_standing
@@ -39,6 +40,12 @@ for _suffix, _type in {
     ".ico": "image/x-icon",
 }.items():
     _TYPES.add_type(_type, _suffix)
+
+
+def upload_patiently(order: Mapping[str, Any], survey: Survey, wanted: Wanted) -> str:
+    """In a process of its own, which has time."""
+    access = EnvironmentSettings.model_validate(order).access
+    return upload(order, survey, wanted, Patient(Client(access)))
 
 
 def upload(order: Mapping[str, Any], survey: Survey, wanted: Wanted, client: Asked | None = None) -> str:
