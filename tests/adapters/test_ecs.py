@@ -171,11 +171,15 @@ def test_ft_47_the_candidate_gets_what_the_active_colour_runs_and_no_autoscaler_
 
     environment.remove(BLUE, KEY)
     kit.wait(lambda: not environment.observe(BLUE).present, "blue is gone")
-    for service in ("shop-blue", "shop-green"):
-        assert not any(scaled(kit, service)["SuspendedState"].values())
+    assert not any(scaled(kit, "shop-green")["SuspendedState"].values())
+    assert scaled(kit, "shop-blue")["SuspendedState"]["ScheduledScalingSuspended"], "nothing wakes up what stands idle"
     autoscaler(kit, "shop-green", 2)
     kit.wait(lambda: environment.observe(GREEN).ready, "the active colour is its own again")
     assert not environment.observe(GREEN).unfinished
+    environment.remove(GREEN, KEY)
+    kit.wait(lambda: not environment.observe(GREEN).present, "all is down")
+    brought(kit, environment, BLUE, kit.spec("1", ACTIVE, **ALONE))
+    assert not any(scaled(kit, "shop-blue")["SuspendedState"].values()), "what runs alone scales"
 
 
 def test_autoscaling_that_people_have_suspended_stays_so(kit: Kit) -> None:
@@ -337,8 +341,7 @@ def test_killed_between_any_two_changes_the_next_one_converges(kit: Kit) -> None
 
         kit.wait(absent, "green is gone")
         assert not kit.replicas(GREEN)
-        for service in ("shop-blue", "shop-green"):
-            assert not any((scaled(kit, service).get("SuspendedState") or {}).values()), service
+        assert not any((scaled(kit, "shop-blue").get("SuspendedState") or {}).values())
 
     def apply_anew() -> None:
         gone()

@@ -52,7 +52,7 @@ class Change:
         meant = replace(self._meant(self.head, spec, task), scaling=before.scaling)
         again = (before.release, before.task, before.told) == (spec.release, task, task) and before.holds is not None
         self._mark(self.head, meant)
-        if not again:
+        if not again or self.head.desired < self._count(again, spec.role):
             self._hold()
         count = self._count(again, spec.role)
         if not again or self.head.primary.definition != task or self.head.desired < count:
@@ -65,7 +65,9 @@ class Change:
             self._worker(here, reference.of(process), worker.desired, spec)
 
     def remove(self) -> None:
-        """Down to what is kept idle, once nothing may be taken away behind our back; then autoscaling is as it was."""
+        """Down to what is kept idle. The other colour scales by itself again; this one does not, while it stands idle: what
+        is scheduled would wake it up.
+        """
         names = self.settings.names(self.colour)
         for name in names:
             service = self.found[name]
@@ -76,8 +78,9 @@ class Change:
             self._mark(service, gone)
             if service.desired > idle:
                 self._tell(service, "", idle)
-        if self.head.mark.role or self.head.mark.scaling:
-            self._give_back()
+        other = self.found.get(self.settings.services.of(self.colour.other))
+        if self.head.mark.role and other is not None and other.mark.holds is not None:
+            self._give_back(other)
 
     # --- inside
 
@@ -121,9 +124,10 @@ class Change:
         return any(not task.ended for task in left)
 
     def _hold(self) -> None:
-        """While both colours run, nothing takes tasks away from either."""
+        """While both colours run, nothing takes tasks away from either; what runs alone scales as it did."""
         other = self.found.get(self.settings.services.of(self.colour.other))
         if other is None or other.mark.holds is None:
+            self._give_back(self.head)
             return
         pair = {self.head.name: self.head, other.name: other}
         for name, scalable in scaling.scalables(self.client, self.settings.cluster, pair).items():
@@ -132,17 +136,14 @@ class Change:
                 self._mark(pair[name], replace(mark, scaling=scalable.written))
             scaling.suspend(self.client, self.settings.cluster, scalable)
 
-    def _give_back(self) -> None:
-        """The other colour's first: ours is not absent before both have it back."""
-        other = self.found.get(self.settings.services.of(self.colour.other))
-        pair = [service for service in (other, self.head) if service is not None and service.mark.scaling]
-        if not pair:
+    def _give_back(self, service: Service) -> None:
+        """Its autoscaling is as it was before we suspended it."""
+        if not service.mark.scaling:
             return
-        there = scaling.scalables(self.client, self.settings.cluster, [service.name for service in pair])
-        for service in pair:
-            if service.name in there:
-                scaling.give_back(self.client, self.settings.cluster, service, there[service.name])
-            self._mark(service, replace(self.marks[service.name], scaling=""))
+        there = scaling.scalables(self.client, self.settings.cluster, [service.name])
+        if service.name in there:
+            scaling.give_back(self.client, self.settings.cluster, service, there[service.name])
+        self._mark(service, replace(self.marks[service.name], scaling=""))
 
     def _mark(self, service: Service, wanted: Mark) -> None:
         changes = self.marks[service.name].changes(wanted)

@@ -103,11 +103,12 @@ def _vacant(settings: EcsSettings, shot: Shot, colour: Colour, head: Service) ->
     own = [shot.services[name] for name in settings.names(colour) if name in shot.services]
     left = [service for service in own if _lasting(settings, shot, service, head)]
     removed = head.mark.role == REMOVED
-    held = [s for s in shot.services.values() if s.mark.scaling] if removed else []
+    other = shot.services.get(settings.services.of(colour.other))
+    held = removed and other is not None and other.mark.holds is not None and other.mark.scaling != ""
     if not left and not held:
         return EnvironmentStatus(colour)
     texts = [f"{s.name}: {s.running} of {s.desired} tasks of {s.primary.definition}" for s in left]
-    texts += ["its autoscaling is still suspended"] if held and not left else []
+    texts += [f"the autoscaling of {colour.other} is still suspended"] if held and not left else []
     how = "stopping: " if removed else "not ours: "
     return EnvironmentStatus(colour, head.mark.release, head.mark.version or None, detail=how + "; ".join(texts))
 

@@ -2,7 +2,8 @@
 
 The idle colour has no load: its autoscaler would take its tasks away just before it gets the traffic, and those of the old
 colour while one may still have to go back to it. So scaling in, and what is scheduled, is suspended on both as long as both
-run, and given back as it was when one of them is removed. How it was stands in a tag before anything is suspended.
+run, and given back as it was to the one that stays when the other is removed. What stands idle stays suspended: what is
+scheduled would wake it up, or that it has less than its minimum. How it was stands in a tag before anything is suspended.
 """
 
 from __future__ import annotations
