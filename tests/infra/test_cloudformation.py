@@ -15,6 +15,7 @@ import yaml
 
 from greenroom.adapters.aws.rights import policy
 from tests.rigs.aws_front import ACCOUNT, REGION, moto
+from tests.rigs.terraform import Complete
 
 FOLDER = Path(__file__).parents[2] / "infra" / "cloudformation"
 TEMPLATE, STACK_POLICY = FOLDER / "greenroom.yaml", FOLDER / "stack-policy.json"
@@ -137,10 +138,16 @@ def _filled(resource: Any, values: dict[str, str]) -> str:
     return str(text)
 
 
+class Elsewhere(Complete):
+    account = "321098765432"
+
+
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    with moto() as (host, port):
-        yield f"http://{host}:{port}"
+def account() -> Iterator[str]:
+    with moto() as upstream:
+        front = Elsewhere(upstream, None)
+        yield front.url
+        front.close()
 
 
 def client(url: str, service: str) -> Any:

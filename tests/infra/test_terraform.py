@@ -15,10 +15,10 @@ import pytest
 from greenroom.adapters.aws.rights import policy
 from greenroom.config.starter import create, detect
 from greenroom.config.starter_aws import infrastructure
-from tests.rigs.aws_front import ACCOUNT, REGION, moto
+from tests.rigs.aws_front import REGION, moto
 from tests.rigs.terraform import INFRA, Complete, Terraform, complete, copied, need_provider, need_terraform
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("terraform")]
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("terraform"), pytest.mark.timeout(600)]
 STAGE = Path(__file__).with_name("stage")
 
 
@@ -118,7 +118,7 @@ def test_the_role_of_ci_may_do_what_is_asked_for_and_no_more(account: Account) -
     doors = [arn.partition("listener/app/")[2] for arn in [*account.shop["listeners"], account.shop["test_listener"]]]
     names = {
         "region": REGION,
-        "account": ACCOUNT,
+        "account": Complete.account,
         "table": "greenroom",
         "listener": doors,
         "rule": [],

@@ -57,11 +57,17 @@ class Terraform:
     url: str = "http://127.0.0.1:9"
     values: Mapping[str, Any] = field(default_factory=dict)
 
-    def run(self, *words: str, expect: Sequence[int] = (0,), within: float = 150) -> str:
+    def run(self, *words: str, expect: Sequence[int] = (0,), within: float = 400) -> str:
         """What it printed. Fails the test on another exit code."""
         program = need_terraform()
         done = subprocess.run(
-            [program, *words], cwd=self.folder, env=self._env(), capture_output=True, text=True, timeout=within, check=False
+            [program, *words],
+            cwd=self.folder,
+            env=self._env(),
+            capture_output=True,
+            text=True,
+            timeout=within,
+            check=False,
         )
         said = done.stdout + done.stderr
         assert done.returncode in expect, f"terraform {' '.join(words)} ended with {done.returncode}:\n{said[-6000:]}"
@@ -112,9 +118,15 @@ def copied(to: Path) -> Path:
 
 
 class Complete(Front):
-    """A front that answers what the provider asks beside what moto knows."""
+    """A front that answers what the provider asks beside what moto knows.
+
+    In an account of its own: all of moto's servers in a process have the same memory.
+    """
+
+    account = "210987654321"
 
     def _forwarded(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes]:
+        request.headers["x-moto-account-id"] = self.account
         target = request.headers.get("X-Amz-Target", "")
         if target == "AnyScaleFrontendService.ListTagsForResource":
             return 200, b'{"Tags": {}}'

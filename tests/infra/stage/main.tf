@@ -34,7 +34,7 @@ module "shop" {
   load_balancer_arn = var.balancers["shop"]
   cluster_arn       = var.cluster
   test_from         = ["203.0.113.0/24"]
-  container         = { image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop:1" }
+  container         = { image = "210987654321.dkr.ecr.eu-central-1.amazonaws.com/shop:1" }
   ci                = { repository = "example/shop" }
   health            = { drain = var.drain }
 }
