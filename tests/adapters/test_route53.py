@@ -357,6 +357,15 @@ def test_ft_20_weights_changed_by_somebody_else_are_seen_and_put_back(stage: Sta
     assert stage.weights() == {"greenroom-shop-blue": 100, "greenroom-shop-green": 0}
 
 
+def test_ft_20_a_first_release_does_not_take_users_from_what_greenroom_never_told(stage: Stage) -> None:
+    stage.set({BLUE: 100, GREEN: 0})
+    with pytest.raises(Permanent, match="a first release would send them to"):
+        stage.router().apply(to(Split.none(), test=GREEN), key())
+    assert stage.weights() == {"greenroom-shop-blue": 100, "greenroom-shop-green": 0}
+    stage.router().apply(to(ALL_BLUE), key())  # taken over
+    assert stage.router().observe().settled
+
+
 def test_ft_21_terraform_that_puts_blue_back_is_seen_as_what_it_is(stage: Stage) -> None:
     router = stage.router()
     router.apply(to(ALL_BLUE), key())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from greenroom.adapters.aws.dns.settings import Route53Settings
+from greenroom.adapters.aws.rights import RIGHTS
 from greenroom.domain.model import Colour, RoutingSpec, Split
 from greenroom.errors import Permanent
 from greenroom.ports import Place
@@ -189,3 +192,15 @@ class TestBeforeADeploy:
     def test_what_users_would_notice(self, stage: Stage) -> None:
         found = stage.hazards(observe=None, test_route=None)
         assert [text.partition(":")[0] for text in found] == ["router.observe", "router.test_route"]
+
+
+def test_the_policy_of_the_guide_is_what_it_asks_for() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "route53.md").read_text(encoding="utf-8")
+    documents = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", guide, re.DOTALL)]
+    [policy] = [document for document in documents if "Statement" in document]
+    said: set[str] = set()
+    for statement in policy["Statement"]:
+        actions = statement["Action"]
+        said |= {actions} if isinstance(actions, str) else set(actions)
+    needed = {action for right in RIGHTS if right.part == "route53" for action in right.actions}
+    assert said == needed

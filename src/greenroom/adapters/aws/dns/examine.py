@@ -162,9 +162,10 @@ def _simple(site: Site, one: RecordSet) -> str:
     live = next((c for c in Colour if site.targets.of(c).place == sets.place(one)), None)
     whose = f"{live}'s, with the weight 100, and the other's with 0" if live else "those of the live colour, weight 100"
     return (
-        f"{site} is a simple record to {sets.shown(one)}, beside which no weighted ones can stand: replace it without a gap "
-        f"by one `aws route53 change-resource-record-sets` with a DELETE of it and a CREATE of the weighted records "
-        f"{names[Colour.BLUE]!r} and {names[Colour.GREEN]!r} ({whose}): docs/guides/route53.md shows it"
+        f"{site} is a simple record to {sets.shown(one)}, beside which no weighted ones can stand: give Greenroom a name of "
+        f"its own, and lead this one there once that is live; or, if what runs is taken over, replace it in one batch by a "
+        f"DELETE of it and a CREATE of the weighted records {names[Colour.BLUE]!r} and {names[Colour.GREEN]!r} ({whose}): "
+        "docs/guides/route53.md shows both"
     )
 
 

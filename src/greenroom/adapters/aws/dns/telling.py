@@ -16,7 +16,7 @@ from greenroom.adapters.aws.dns.record import Record
 from greenroom.adapters.aws.dns.sets import RecordSet, Site
 from greenroom.adapters.aws.dns.zones import REFUSED, World, Zones
 from greenroom.adapters.aws.troubles import Refusal
-from greenroom.domain.model import Colour, RoutingSpec
+from greenroom.domain.model import Colour, RoutingSpec, Split
 from greenroom.errors import Permanent, Temporary
 
 OWNER_TTL = 5
@@ -62,6 +62,7 @@ class Teller:
     def tell(self, spec: RoutingSpec, epoch: int, now: float) -> tuple[Record, tuple[str, ...]]:
         """What stands there then, and what Route 53 calls the changes: none where all was so already."""
         self._theirs()
+        self._takes_nobody_away(spec)
         changes = {site: self._changes(site, spec) for site in self._world.sites}
         wanted = self._record(spec, epoch, now, changes)
         batches = self._batches(changes, wanted)
@@ -85,6 +86,19 @@ class Teller:
                 raise Permanent(
                     f"{site} has {sets.described(one)}, which Greenroom did not make: nothing was changed",
                     hint="Replace it by weighted records in one batch: docs/guides/route53.md.",
+                )
+
+    def _takes_nobody_away(self, spec: RoutingSpec) -> None:
+        """A first release begins with nobody led anywhere; it must not take users from what Greenroom never told."""
+        if self._world.record is not None or self._world.damaged or spec.split != Split.none():
+            return
+        for site in self._world.sites:
+            if self._world.sets[site.key]:
+                raise Permanent(
+                    f"{site} leads users somewhere of which this journal knows nothing: a first release would send them to "
+                    "nobody; nothing was changed",
+                    hint="Take over what runs there (`greenroom adopt`), or release under a name of its own: docs/guides/"
+                    "route53.md. If nobody needs these records, remove them.",
                 )
 
     def _changes(self, site: Site, spec: RoutingSpec) -> list[Mapping[str, Any]]:
