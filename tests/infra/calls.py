@@ -66,7 +66,7 @@ class _Module:
                 return self._texts(one, function) | self._texts(other, function)
             case ast.Name(id=name) if name in self._words:
                 return {self._words[name]}
-            case ast.Name(id=name) if function and name in (names := [a.arg for a in function.args.args]):
+            case ast.Name(id=name) if function and name in (names := _places(function)):
                 return self._given(function.name, name, names.index(name) - (names[0] == "self"))
         return {UNSEEN}
 
@@ -80,6 +80,17 @@ class _Module:
                 passed_on = within is not None and within.name == function
                 found |= self._texts(value, None if passed_on else within) if value is not None else {UNSEEN}
         return found or {UNSEEN}
+
+
+def _passes_on(function: Function | None, verb: str, service: ast.expr, operation: ast.expr) -> bool:
+    """In a `read` (`write`, `pages`) of the same shape: whoever calls that one is seen."""
+    if function is None or function.name != verb:
+        return False
+    return [ast.unparse(service), ast.unparse(operation)] == [name for name in _places(function) if name != "self"][:2]
+
+
+def _places(function: Function) -> list[str]:
+    return [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
 
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

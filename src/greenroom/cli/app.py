@@ -10,7 +10,9 @@ from greenroom.cli.frame import cli, detach_option, run, verb, why_option
 
 
 @verb(
-    click.option("--platform", type=click.Choice(["process", "docker", "ecs"]), help="What runs; default: as it is found."),
+    click.option(
+        "--platform", type=click.Choice(["process", "docker", "ecs"]), help="What runs; default: as it is found."
+    ),
     click.option("--router", type=click.Choice(["envoy", "nginx", "haproxy"]), help="What stands before it."),
     click.option("--ci", type=click.Choice(["github", "gitlab"]), help="Write a workflow for it as well."),
     click.option("--systemd", is_flag=True, help="Write a systemd unit that wakes the service after a reboot."),
