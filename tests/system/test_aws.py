@@ -201,27 +201,28 @@ def test_a_release_that_is_killed_goes_on_and_a_rollback_without_a_request_lost(
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(3600)
-def test_killed_at_any_change_the_next_command_converges(stage: Stage) -> None:
-    """Before each call that changes something, and after it, in a release of its own."""
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("operation", WRITES)
+def test_killed_at_any_change_the_next_command_converges(stage: Stage, operation: str) -> None:
+    """Before each call that changes something, and after it, in a release of its own. moto's tables get slow: few a journal."""
     for version in ("1", "2"):
         stage.kit.push(version)
     stage.run("deploy", "1")
     stage.front.calls.clear()
     stage.run("deploy", "2")
-    calls = [call for call in stage.front.calls if call not in JOURNAL]
-    assert len([call for call in calls if call not in LOOKS]) <= 60, calls
-    points = [(name, n, kind) for name in WRITES for n in range(calls.count(name)) for kind in ("reset", "")]
-    assert len(points) >= 30
+    calls = [call for call in stage.front.calls if call not in (*JOURNAL, *LOOKS)]
+    assert len(calls) <= 60, calls
+    points = [(n, kind) for n in range(calls.count(operation)) for kind in ("reset", "")]
+    assert len(points) >= 4
     with Users(stage.alb.http.port) as users:
-        for number, (name, skip, kind) in enumerate(points, 3):
+        for number, (skip, kind) in enumerate(points, 3):
             version = str(number)
             stage.kit.push(version)
-            killed(stage, version, Fault(kind, name, skip=skip))
+            killed(stage, version, Fault(kind, operation, skip=skip))
             stage.insist("deploy", version)
-            assert stage.served() == version, (name, skip, kind)
-            assert not users.failed, (name, skip, kind, users.failed[:5])
-            assert not stage.kit.worker_twice(), (name, skip, kind)
+            assert stage.served() == version, (skip, kind)
+            assert not users.failed, (skip, kind, users.failed[:5])
+            assert not stage.kit.worker_twice(), (skip, kind)
         stage.cluster.push(stage.kit.repository, "broken", BROKEN)
         assert "no luck" in stage.run("deploy", "broken", expect=4)
     assert not users.failed, users.failed[:5]
