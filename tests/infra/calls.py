@@ -52,6 +52,8 @@ class _Module:
                 case ast.Call(func=ast.Attribute(value=whose, attr=verb), args=[service, operation, *_]) if (
                     verb in _ASKS
                 ):
+                    if _passes_on(function, verb, service, operation):
+                        continue
                     for name in self._texts(service, None):
                         if name in _KNOWN:
                             yield from ((name, which) for which in self._texts(operation, function))
