@@ -26,7 +26,7 @@ from greenroom.errors import Permanent, Temporary, Uncertain
 from greenroom.ports import ActionKey, Paced, Place
 from greenroom.testing import traffic
 from tests.rigs import aws_front
-from tests.rigs.static import asset, loaded, write_version
+from tests.rigs.static import asset, write_version
 from tests.rigs.static_cloud import Cloud, Dying, Front, Killed, cloud, server
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("static_cloud")]
@@ -225,19 +225,6 @@ def test_old_versions_go_and_what_a_colour_holds_stays(front: Front) -> None:
 
 
 # --- switching
-
-
-def test_fifty_switches_lose_no_request_and_open_pages_find_their_files(front: Front) -> None:
-    blue, green = front.backend(BLUE), front.backend(GREEN)
-    router = front.router()
-    router.apply(routed(BLUE, blue, green), KEY)
-    with loaded(front.cloud.edges["main"].url) as load:
-        for number in range(50):
-            to = GREEN if number % 2 == 0 else BLUE
-            router.apply(routed(to, blue, green), KEY)
-            settled(front, router, routed(to, blue, green))
-    assert load.failed == []
-    assert load.assets > 50
 
 
 def test_ft_12_ft_23_killed_at_any_call_of_a_switch_the_next_command_finishes_it(front: Front) -> None:
