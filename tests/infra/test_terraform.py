@@ -12,10 +12,15 @@ from typing import Any
 import boto3
 import pytest
 
+from greenroom.adapters.aws.ecs.settings import EcsSettings
+from greenroom.adapters.aws.elb.settings import AlbSettings
 from greenroom.adapters.aws.rights import policy
+from greenroom.adapters.environments.ecs import EcsEnvironment
+from greenroom.adapters.routers.alb import AlbRouter
 from greenroom.config.starter import create, detect
 from greenroom.config.starter_aws import infrastructure
-from tests.rigs.aws_front import REGION, moto
+from greenroom.ports import Place
+from tests.rigs.aws_front import REGION, moto, nobody
 from tests.rigs.terraform import INFRA, Complete, Terraform, complete, copied, need_provider, need_terraform
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("terraform"), pytest.mark.timeout(600)]
@@ -109,6 +114,29 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 
 def test_the_second_plan_is_empty(account: Account) -> None:
     assert account.terraform.plan() == ""
+
+
+def test_what_it_makes_is_what_the_adapters_want(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they look at before a deploy, of the outputs as people put them into the file."""
+    nobody(monkeypatch)
+    account.client("ecr").create_repository(repositoryName="shop")
+    access = {"region": REGION, "endpoint": account.front.url, "account": Complete.account}
+    shop, place = account.shop, Place("shop", Path("greenroom.yaml"), Path(".greenroom"))
+    router = AlbSettings(
+        **access,
+        listeners=shop["listeners"],
+        target_groups=shop["target_groups"],
+        test_route={"listener": shop["test_listener"]},
+    )
+    assert AlbRouter.problems(router, place) == []
+    environment = EcsSettings(
+        **access,
+        cluster=shop["cluster"],
+        services=shop["services"],
+        task_definition=shop["task_definition"],
+        image=f"{Complete.account}.dkr.ecr.{REGION}.amazonaws.com/shop:{{version}}",
+    )
+    assert EcsEnvironment.problems(environment, place) == []
 
 
 def test_the_role_of_ci_may_do_what_is_asked_for_and_no_more(account: Account) -> None:
