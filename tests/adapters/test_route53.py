@@ -296,6 +296,22 @@ def test_a_longer_ttl_is_lowered_and_counts_until_it_has_passed(stage: Stage, cl
     assert router.observe().settles_at == pytest.approx(clock.at + 60)
 
 
+def test_a_ttl_that_is_lowered_later_moves_nobody_and_is_remembered_too(stage: Stage, clock: Clock) -> None:
+    slow(stage, clock, ttl="300s").apply(to(ALL_BLUE), key())
+    clock.at += 1000
+    router = slow(stage, clock)
+    assert router.observe().unfinished
+    router.apply(to(ALL_BLUE), key())
+    assert router.observe().settled  # all answers, old and new, lead to blue
+    clock.at += 100
+    router.apply(to(ALL_GREEN), key())
+    assert router.observe().settles_at == pytest.approx(NOW + 1000 + 60 + 300)
+    clock.at += 1000
+    router.apply(to(ALL_BLUE), key())
+    router.observe()
+    assert router.observe().settles_at == pytest.approx(clock.at + 60)
+
+
 # what the name servers say
 
 
@@ -616,6 +632,19 @@ def test_it_asks_seldom(stage: Stage) -> None:
     router.anew()
     router.observe()
     assert stage.calls() == ["ListResourceRecordSets"] * 3  # in sync is in sync
+
+
+def test_in_a_zone_with_many_records_ours_are_found(stage: Stage) -> None:
+    others = [("CREATE", _simple(stage, "A", "192.0.2.9", f"n{n:03}.{stage.name}")) for n in range(120)]
+    upper = [("CREATE", _simple(stage, "A", "192.0.2.9", f"{n:03}.{stage.name}")) for n in range(120)]
+    stage.cloud.set(stage.zone, *others, *upper)
+    router = stage.router()
+    router.apply(to(ALL_BLUE), key())
+    assert stage.calls() == ["ListResourceRecordSets"] * 2 + ["ChangeResourceRecordSets"]
+    assert router.observe().settled
+    assert len(stage.cloud.witness.list_resource_record_sets(HostedZoneId=stage.zone)["ResourceRecordSets"]) > 240
+    router.remove()
+    assert not router.observe().running
 
 
 def test_at_rest_it_asks_once_a_minute(stage: Stage, clock: Clock) -> None:

@@ -42,7 +42,7 @@ def problems(settings: Route53Settings, place: Place) -> list[str]:
 
 def hazards(settings: Route53Settings, place: Place) -> list[str]:
     found = []
-    if settings.observe is None:
+    if settings.observe is None and not all(one.private for one in settings.records):
         found.append(
             "router.observe: is not given, so that the name servers answer what they were told is not seen but taken from "
             "Route 53's word (INSYNC): give `observe: {}` where this machine may ask them (port 53)"
