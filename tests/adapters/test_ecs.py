@@ -239,6 +239,14 @@ def test_ft_27_the_worker_of_the_idle_colour_stands_still(kit: Kit) -> None:
     assert (kit.workers(), kit.cluster.of("work-blue").desired_count) == (frozenset(), 0)
 
 
+def test_ft_51_a_newer_lease_on_one_colour_is_one_on_both(kit: Kit) -> None:
+    environment = kit.open(**ALONE)
+    environment.apply(BLUE, kit.spec("1", IDLE, **ALONE), replace(KEY, epoch=7))
+    with pytest.raises(Permanent, match=r"shop-blue was changed under a newer lease \(7\) than ours \(6\)"):
+        environment.apply(GREEN, kit.spec("2", IDLE, **ALONE), replace(KEY, epoch=6))
+    assert not kit.replicas(GREEN)
+
+
 def test_an_old_answer_is_neither_ready_nor_a_failure(kit: Kit) -> None:
     """ECS may show for a moment what it did before it was told: not that somebody has put it back."""
     environment = kit.open(**ALONE)

@@ -204,7 +204,7 @@ def test_a_release_that_is_killed_goes_on_and_a_rollback_without_a_request_lost(
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("operation", WRITES)
 def test_killed_at_any_change_the_next_command_converges(stage: Stage, operation: str) -> None:
-    """Before each call that changes something, and after it, in a release of its own; few for a journal, which moto makes slow."""
+    """Before each call that changes something, and after it, in a release of its own."""
     for version in ("1", "2"):
         stage.kit.push(version)
     stage.run("deploy", "1")

@@ -37,10 +37,9 @@ class Change:
         self.marks: dict[str, Mark] = {name: service.mark for name, service in self.found.items()}
         self.since = {name: f"{service.primary.begun:.3f}" for name, service in self.found.items()}
         for name in self.settings.names(self.colour):
-            where = f"the ECS service {name}"
-            service = needed(self.found, name, self.settings.cluster)
-            service.mark.admit(self.epoch, where)
-            service.mark.belongs(self.service, where)
+            needed(self.found, name, self.settings.cluster).mark.belongs(self.service, f"the ECS service {name}")
+        for name, mark in self.marks.items():  # of both colours: who was told under a newer lease is in charge of both
+            mark.admit(self.epoch, f"the ECS service {name}")
 
     @property
     def head(self) -> Service:
