@@ -48,7 +48,7 @@ router:
   url: {url}
   observe: {{header: x-version}}
   drain: 1s
-journal: {{type: dynamodb, table: greenroom, create: true, region: {region}, endpoint: "{endpoint}"}}
+journal: {{type: dynamodb, table: {cluster}, create: true, region: {region}, endpoint: "{endpoint}"}}
 checks:
   - {{type: http, path: /, status: 200}}
 bake: 0s
