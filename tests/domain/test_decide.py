@@ -11,11 +11,13 @@ from greenroom.domain.decide import decide
 from greenroom.domain.figures import Figures, Measurement
 from greenroom.domain.model import (
     ArtefactStatus,
+    Backend,
     Colour,
     Endpoint,
     EnvironmentStatus,
     Health,
     Making,
+    Member,
     Role,
     Routing,
     RoutingSpec,
@@ -27,6 +29,8 @@ from greenroom.domain.opinion import Finding
 from greenroom.domain.phases import Phase
 from greenroom.domain.plan import Rule, Step
 from greenroom.domain.records import Finished, Judged, Outcome, Requested, Started
+from greenroom.domain.routes import Scene
+from greenroom.domain.routes import backend as routed_backend
 from greenroom.domain.status import status_document
 from tests.domain.world import ALL_BLUE, ALL_GREEN, BLUE, ENDPOINT, GREEN, Story, backend, look, serving, up
 
@@ -488,3 +492,21 @@ def test_an_abort_before_the_start_leaves_what_is_warm() -> None:
     active = replace(NEW, role=Role.ACTIVE)
     seen = look(serving(ALL_GREEN, blue=backend(OLD), green=backend(NEW)), replace(OLD, role=Role.IDLE), active)
     assert to(story, seen) is Phase.ABORTED
+
+
+def test_after_a_reboot_the_route_learns_of_the_replica_that_serves_while_another_starts_on_its_port_of_before() -> (
+    None
+):
+    """Known: 4001 and 4011. Back so far: 4001, which only starts, and 5011 in the place of 4011, which serves."""
+    known = Backend((ENDPOINT[BLUE], Endpoint("127.0.0.1", 4011)), "1", "r-0001")
+    starting = Member("web", 0, Health.STARTING, ENDPOINT[BLUE])
+    well = Member("web", 1, Health.HEALTHY, Endpoint("127.0.0.1", 5011))
+    status = EnvironmentStatus(BLUE, "r-0001", "1", Role.ACTIVE, (starting, well))
+    story = Story().succeed("1")
+    scene = Scene(story.service, look(serving(ALL_BLUE, blue=known), status), story.now)
+    assert well.endpoint in routed_backend(scene, BLUE, ALL_BLUE).endpoints
+    # While a known one serves, or what an earlier supervisor left, nothing changes.
+    alive = replace(status, members=(replace(starting, health=Health.HEALTHY), replace(well, health=Health.STARTING)))
+    assert routed_backend(replace(scene, seen=replace(scene.seen, blue=alive)), BLUE, ALL_BLUE) == known
+    left = replace(status, leftovers=(Endpoint("127.0.0.1", 4011),))
+    assert routed_backend(replace(scene, seen=replace(scene.seen, blue=left)), BLUE, ALL_BLUE) == known

@@ -79,8 +79,9 @@ def test_everything_dies_in_the_bake(home: House) -> None:
     before = baking(home, False)
     version = baking(home, True)
     home.reboot()
-    live = {0: version, 3: before}[home.run("deploy", version).expect(0, 3).code]
+    done = home.run("deploy", version).expect(0, 3)
+    live = {0: version, 3: before}[done.code]
     back = time.monotonic()
     home.until_live(live)
     home.serves(live)
-    assert not lost(home.faults(back), back)
+    assert not lost(home.faults(back), back), f"{done}\n{home.story()}"

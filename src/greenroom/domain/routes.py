@@ -93,8 +93,9 @@ def backend(scene: Scene, colour: Colour, split: Split) -> Backend:
         return known
     if split.of(colour) == 0 and known.release != status.release:
         return Backend()
-    there = {*status.endpoints, *status.leftovers}
-    if status.serving and not there & set(known.endpoints):
+    # One that has its port of before and starts only now serves nobody: what was known must have one that does.
+    well = {m.endpoint for m in status.members if m.routed and m.health is Health.HEALTHY}
+    if status.serving and not {*well, *status.leftovers} & set(known.endpoints):
         return Backend(status.endpoints, status.version or "", status.release or "")
     if status.unseen and known.release == status.release:
         return replace(known, endpoints=_by_machine(status, known))
