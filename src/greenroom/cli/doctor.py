@@ -141,7 +141,11 @@ def _standing(context: Context, installed: Installation) -> Iterator[Check]:
 
 def _programs(context: Context, installed: Installation, *, expected: bool) -> Iterator[Check]:
     if not installed.here:
-        yield Check("engine", "ok", "there is none for a service that runs elsewhere: the command that releases does the work, to its end")
+        yield Check(
+            "engine",
+            "ok",
+            "there is none for a service that runs elsewhere: the command that releases does the work, to its end",
+        )
         return
     answers = context.tools.enquire(installed.state) is not None
     try:

@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
-from greenroom.engine.album import Shown, shown, written
 from greenroom.cli.show_why import left, numbers, told
 from greenroom.cli.text import Ink
 from greenroom.domain.records import Entry
 from greenroom.domain.release import Release
+from greenroom.engine.album import Shown, shown, written
 from greenroom.engine.inspection import folder_of, inspection
 
 

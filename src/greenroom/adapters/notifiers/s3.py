@@ -1,4 +1,4 @@
-"""The notifier `s3`: what is left of a release, kept in a bucket: its picture, its measurements, a failed candidate's output."""
+"""The notifier `s3`: what is left of a release, kept in a bucket: picture, measurements, a failed candidate's output."""
 
 from __future__ import annotations
 
